@@ -1,0 +1,1 @@
+"""The library behind *Drawing by Analogy*: every chapter imports its code from here."""

@@ -1,0 +1,150 @@
+"""The command line: ``python -m lib <command>``.
+
+Each command is one function in another module, imported only when it is asked for: ``doctor`` must run on a
+machine where torch does not even import. A command with options takes one dataclass called ``config``; its
+flags are generated from that dataclass by tyro.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import inspect
+import sys
+import textwrap
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, get_type_hints
+
+PROGRAM = "python -m lib"
+USAGE_ERROR = 2
+INTERRUPTED = 130
+
+
+@dataclass(frozen=True)
+class Command:
+    """Where a command lives and the one line that ``--help`` shows for it."""
+
+    words: tuple[str, ...]
+    summary: str
+    module: str
+    function: str
+
+
+COMMANDS = (
+    Command(("doctor",), "check this machine: one line per thing, each with its mend", "lib.doctor", "run"),
+    Command(
+        ("analogy",),
+        "a photo, its layout, a new layout -> the new photo",
+        "lib.games.analogy_cli",
+        "main",
+    ),
+    Command(
+        ("book", "publish"),
+        "execute chapters and store them in canonical form; --check only verifies",
+        "lib.book.publish",
+        "main",
+    ),
+    Command(("book", "lint"), "check chapters against the book's rules", "lib.book.lint", "main"),
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code: 0 done, 1 something to mend, 2 wrong input, 130 interrupted.
+
+    ``--debug`` anywhere shows the traceback behind a one-sentence error.
+    """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in words
+    words = [word for word in words if word != "--debug"]
+    command = _find(words)
+    if command is None:
+        return _no_command(words)
+    try:
+        return _call(command, words[len(command.words) :])
+    except KeyboardInterrupt:
+        print("Interrupted.", file=sys.stderr)
+        return INTERRUPTED
+    except Exception as error:
+        sentence = explain(error)
+        if debug or sentence is None:
+            traceback.print_exc()
+        print(f"error: {sentence or error}", file=sys.stderr)
+        return USAGE_ERROR if sentence else 1
+
+
+def explain(error: Exception) -> str | None:
+    """Return the sentence to show instead of a traceback, or None for an error that is a bug of ours."""
+    if isinstance(error, ModuleNotFoundError) and not (error.name or "lib").startswith("lib"):
+        return f"Python cannot find the package {error.name!r}: run `pip install -r requirements.txt`."
+    written_for_readers = type(error).__module__.partition(".")[0] == "lib"
+    if written_for_readers or isinstance(error, ValueError | OSError):
+        return str(error)
+    return None
+
+
+def help_text(prefix: Sequence[str] = ()) -> str:
+    """Return the list of commands that start with ``prefix``, one line each."""
+    shown = [command for command in COMMANDS if command.words[: len(prefix)] == tuple(prefix)]
+    width = max(len(" ".join(command.words)) for command in shown)
+    lines = [f"  {' '.join(command.words):<{width}}   {command.summary}" for command in shown]
+    example = f"{PROGRAM} {' '.join(shown[0].words)}"
+    return textwrap.dedent(
+        """\
+        Drawing by Analogy: the library behind the chapters.
+
+        usage: {program} <command> [options]
+
+        {commands}
+
+        `{example} --help` lists the options of a command; --debug shows the traceback behind an error."""
+    ).format(program=PROGRAM, commands="\n".join(lines), example=example)
+
+
+def _find(words: Sequence[str]) -> Command | None:
+    for command in COMMANDS:
+        if tuple(words[: len(command.words)]) == command.words:
+            return command
+    return None
+
+
+def _no_command(words: Sequence[str]) -> int:
+    """Answer a line that names no command: help when asked for it or when it is empty, else an error."""
+    groups = {command.words[:-1] for command in COMMANDS}
+    prefix = tuple(word for word in words if not word.startswith("-"))
+    if prefix in groups and len(words) - len(prefix) <= 1:
+        print(help_text(prefix))
+        return 0 if set(words) & {"-h", "--help"} or not words else USAGE_ERROR
+    said = " ".join(words[:2] if words[:1] == ["book"] else words[:1])
+    near = difflib.get_close_matches(said, [" ".join(command.words) for command in COMMANDS], n=1)
+    hint = f" Did you mean `{near[0]}`?" if near else ""
+    print(f"error: there is no command `{said}`.{hint} `{PROGRAM} --help` lists them.", file=sys.stderr)
+    return USAGE_ERROR
+
+
+def _call(command: Command, arguments: Sequence[str]) -> int:
+    function: Callable[..., Any] = getattr(importlib.import_module(command.module), command.function)
+    program = " ".join([PROGRAM, *command.words])
+    if not inspect.signature(function).parameters:
+        return _call_plain(function, command, program, arguments)
+    import tyro  # only here: `doctor` must run without it
+
+    config_type = get_type_hints(function, include_extras=True)["config"]
+    config = tyro.cli(
+        config_type,
+        args=list(arguments),
+        prog=program,
+        config=(tyro.conf.FlagCreatePairsOff, tyro.conf.OmitArgPrefixes),
+    )
+    return int(function(config) or 0)
+
+
+def _call_plain(function: Callable[[], Any], command: Command, program: str, arguments: Sequence[str]) -> int:
+    """Call a command that has no options."""
+    if set(arguments) & {"-h", "--help"}:
+        print(f"usage: {program}\n\n{command.summary}")
+        return 0
+    if arguments:
+        raise ValueError(f"`{program}` takes no options, got {' '.join(arguments)!r}.")
+    return int(function() or 0)

@@ -1,0 +1,1 @@
+"""Data: photos with layouts, procedural worlds, augmentation."""

@@ -1,0 +1,1 @@
+"""Blocks and networks, one idea per module."""

@@ -1,0 +1,211 @@
+"""Semantic alignment of the photo: bring each part of the source to where the target layout wants it.
+
+SemIA modulates features that stay where they were in the source photo, so a moved object has to be erased in
+one place and painted from memory in another. We first *copy*: each cell of the target layout asks which cell
+of the source layout plays the same part (the back of the animal, the left edge of the roof), and the photo is
+sampled there. What the copy cannot provide is left to the modulated generator. The idea of matching layouts
+by attention is that of CoCosNet (Zhang et al. 2020); the consensus step that of Rocco et al. 2018.
+
+A *cell* is a 4x4 block of pixels. T and S are the numbers of target and source cells. Grids are those of
+`torch.nn.functional.grid_sample` with ``align_corners=False``; the sizes of source and target may differ.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from lib.data.augment import identity_grid
+from lib.nn.blocks import SLOPE
+
+CELL = 4  # pixels per side of a cell
+
+
+class Aligned(NamedTuple):
+    """A source pair brought to the target's layout, as far as copying goes."""
+
+    image: Tensor  # (B, 3, H, W), pixels of the source photo
+    layout: Tensor  # (B, K, H, W) one-hot, the labels of those pixels
+    grid: Tensor  # (B, H, W, 2), where each came from
+
+
+class LayoutMatcher(nn.Module):
+    """Similarity of every target cell to every source cell, from layout features alone (12.5).
+
+    Args:
+        widths: channels of the `LayoutEncoder` levels; levels from 1/4 scale down are used.
+        dim: length of a cell's descriptor.
+        class_penalty: what a cell of a wholly different class costs, in nats.
+    """
+
+    def __init__(self, widths: Sequence[int], *, dim: int = 64, class_penalty: float = 10.0) -> None:
+        super().__init__()
+        self.describe = nn.Sequential(
+            nn.Conv2d(sum(widths[2:]) + 2, 2 * dim, 1), nn.LeakyReLU(SLOPE), nn.Conv2d(2 * dim, dim, 1)
+        )
+        self.log_sharpness = nn.Parameter(torch.tensor(math.log(12.0)))
+        self.class_penalty = class_penalty
+
+    def forward(
+        self, target_features: list[Tensor], source_features: list[Tensor], target: Tensor, source: Tensor
+    ) -> Tensor:
+        """Logits (B, T, S): the softmax over S is the belief where a target cell comes from.
+
+        Args:
+            target_features, source_features: outputs of the `LayoutEncoder`.
+            target, source: the one-hot layouts (B, K, H, W).
+        """
+        query = self._descriptors(target_features).flatten(2)  # (B, dim, T)
+        key = self._descriptors(source_features).flatten(2)  # (B, dim, S)
+        similarity = torch.bmm(query.transpose(1, 2), key) * self.log_sharpness.exp()
+        # Bhattacharyya overlap of the classes inside the two cells: 1 = same mixture, 0 = no common class.
+        shares = [F.avg_pool2d(layout, CELL).flatten(2).sqrt() for layout in (target, source)]
+        overlap = torch.bmm(shares[0].transpose(1, 2), shares[1])
+        return similarity - self.class_penalty * (1 - overlap)
+
+    def _descriptors(self, features: list[Tensor]) -> Tensor:
+        """(B, dim, H/4, W/4), unit length. Position is part of it: sky belongs high, grass low."""
+        batch, _, height, width = features[2].shape
+        coarse = [F.interpolate(f, size=(height, width), mode="bilinear") for f in features[3:]]
+        position = identity_grid(height, width, features[2].device).permute(2, 0, 1).expand(batch, -1, -1, -1)
+        return F.normalize(self.describe(torch.cat([features[2], *coarse, position], dim=1)), dim=1)
+
+
+@torch.no_grad()
+def neighbourhood_consensus(
+    logits: Tensor, target_size: tuple[int, int], source_size: tuple[int, int], *, iterations: int, weight: float = 2.0
+) -> Tensor:
+    """Prefer matches whose neighbours match accordingly: coherent chunks instead of scattered cells.
+
+    If target cell t comes from s, then t + d should come from about s + d. Each iteration adds to the logits
+    ``weight`` times the log of the belief that the 3x3 neighbours give to this, one source cell of slack
+    allowed so that a part may also grow, shrink or turn.
+
+    Args:
+        logits: (B, T, S) from `LayoutMatcher`.
+        target_size, source_size: (rows, columns) of cells.
+        iterations: 0 returns the logits unchanged.
+
+    Returns:
+        (B, T, S) logits without gradient.
+    """
+    batch, (ht, wt), (hs, ws) = logits.shape[0], target_size, source_size
+    current = logits
+    for _ in range(iterations):
+        belief = current.softmax(dim=2).view(batch * ht * wt, 1, hs, ws)
+        belief = F.max_pool2d(belief, 3, stride=1, padding=1).view(batch, ht, wt, hs, ws)
+        votes = _diagonal_sum(_diagonal_sum(belief, 1, 3), 2, 4)  # separable: rows, then columns
+        current = logits + weight * torch.log(votes.view_as(logits) / 9 + 1e-3)
+    return current
+
+
+def _diagonal_sum(a: Tensor, target_dim: int, source_dim: int) -> Tensor:
+    """a[t, s] + a[t-1, s-1] + a[t+1, s+1] along one axis of the target and one of the source."""
+    t, s = a.shape[target_dim] - 1, a.shape[source_dim] - 1
+    out = a.clone()
+    for i in (0, 1):
+        here = a.narrow(target_dim, i, t).narrow(source_dim, i, s)
+        out.narrow(target_dim, 1 - i, t).narrow(source_dim, 1 - i, s).add_(here)
+    return out
+
+
+@torch.no_grad()
+def expected_position(logits: Tensor, source_size: tuple[int, int]) -> Tensor:
+    """Mean source position of each target cell, over the 3x3 cells round the best one: (B, T, 2), x and y.
+
+    The window makes the mean follow one match; over all cells, two good matches would average to a bad one.
+    """
+    hs, ws = source_size
+    best = logits.argmax(dim=2, keepdim=True)
+    step = torch.arange(-1, 2, device=logits.device)
+    dy, dx = (d.reshape(-1) for d in torch.meshgrid(step, step, indexing="ij"))
+    y, x = best // ws + dy, best % ws + dx  # (B, T, 9)
+    inside = (y >= 0) & (y < hs) & (x >= 0) & (x < ws)
+    near = logits.gather(2, y.clamp(0, hs - 1) * ws + x.clamp(0, ws - 1)).masked_fill(~inside, -math.inf)
+    share = near.softmax(dim=2)
+    return torch.stack([
+        (share * ((2 * x + 1) / ws - 1)).sum(dim=2), (share * ((2 * y + 1) / hs - 1)).sum(dim=2)
+    ], dim=2)  # fmt: skip
+
+
+@torch.no_grad()
+def pixel_grid(position: Tensor, target: Tensor, source: Tensor) -> Tensor:
+    """From one source position per cell to one per pixel, tears included.
+
+    Inside a chunk the positions are interpolated. Across a tear an interpolation would show everything that
+    lies between the two chunks, so there each pixel continues one of the chunks round it: the one whose
+    label agrees with the target layout, and among those the nearest.
+
+    Args:
+        position: (B, T, 2) from `expected_position`.
+        target: (B, K, H, W) one-hot layout to fill; H and W divisible by 4.
+        source: (B, K, h, w) one-hot layout that is sampled.
+
+    Returns:
+        (B, H, W, 2) sampling grid.
+    """
+    batch, _, height, width = target.shape
+    ht, wt = height // CELL, width // CELL
+    cells = position.view(batch, ht, wt, 2).permute(0, 3, 1, 2)
+    offset = cells - identity_grid(ht, wt, cells.device).permute(2, 0, 1)  # move of each cell
+    torn = F.interpolate(_spread(offset, (ht, wt)), size=(height, width), mode="nearest") > 1.0
+
+    smooth = F.interpolate(offset, size=(height, width), mode="bilinear")
+    chunks = F.unfold(F.pad(offset, (1, 1, 1, 1), mode="replicate"), 3).view(batch, 2 * 9, ht, wt)
+    chunks = F.interpolate(chunks, size=(height, width), mode="nearest").view(batch, 2, 9, height, width)
+    base = identity_grid(height, width, cells.device).permute(2, 0, 1)
+    candidates = torch.cat([smooth.unsqueeze(2), chunks], dim=2) + base.unsqueeze(1)  # (B, 2, 10, H, W)
+
+    wanted = target.argmax(dim=1, keepdim=True).float() + 1  # + 1: 0 is the label of "outside"
+    found = F.grid_sample(
+        source.argmax(dim=1, keepdim=True).float() + 1,
+        candidates.permute(0, 2, 3, 4, 1).reshape(batch, 10 * height, width, 2),
+        mode="nearest", align_corners=False,
+    ).view(batch, 10, height, width)  # fmt: skip
+    score = 10.0 * (found - wanted).abs().lt(0.5).float() - _distance_to_chunks(height, width, cells.device)
+    score[:, :1] += torch.where(torn, -5.0, 5.0)  # the interpolation, where nothing is torn
+    choice = score.argmax(dim=1, keepdim=True).unsqueeze(1).expand(-1, 2, -1, -1, -1)
+    return candidates.gather(2, choice).squeeze(2).permute(0, 2, 3, 1)
+
+
+def _spread(offset: Tensor, size: tuple[int, int]) -> Tensor:
+    """(B, 1, ht, wt): largest difference of moves within the 3x3 neighbourhood, in cells."""
+    scale = offset.new_tensor([size[1] / 2, size[0] / 2]).view(1, 2, 1, 1)
+    padded = F.pad(offset * scale, (1, 1, 1, 1), mode="replicate")
+    return (F.max_pool2d(padded, 3, 1) + F.max_pool2d(-padded, 3, 1)).amax(dim=1, keepdim=True)
+
+
+def _distance_to_chunks(height: int, width: int, device: torch.device) -> Tensor:
+    """(10, H, W): distance from a pixel to the centre of its 3x3 cells, in cells; 0 for the interpolation."""
+    row = (torch.arange(height, device=device) % CELL + 0.5) / CELL - 0.5
+    column = (torch.arange(width, device=device) % CELL + 0.5) / CELL - 0.5
+    step = torch.arange(-1, 2, device=device)
+    dy = (step.view(3, 1, 1, 1) - row.view(1, 1, -1, 1)).square()
+    dx = (step.view(1, 3, 1, 1) - column.view(1, 1, 1, -1)).square()
+    distance = (dy + dx).sqrt().reshape(9, height, width)
+    return torch.cat([distance.new_zeros(1, height, width), distance])
+
+
+@torch.no_grad()
+def align(logits: Tensor, image: Tensor, source: Tensor, target: Tensor, *, consensus: int) -> Aligned:
+    """Copy the source pair to the target layout along the best matches.
+
+    Args:
+        logits: (B, T, S) from `LayoutMatcher`.
+        image: (B, 3, h, w) source photo in [-1, 1].
+        source: (B, K, h, w) its one-hot layout.
+        target: (B, K, H, W) one-hot layout to fill; all sizes divisible by 4.
+        consensus: iterations of `neighbourhood_consensus`.
+    """
+    target_cells = (target.shape[-2] // CELL, target.shape[-1] // CELL)
+    source_cells = (source.shape[-2] // CELL, source.shape[-1] // CELL)
+    agreed = neighbourhood_consensus(logits.float(), target_cells, source_cells, iterations=consensus)
+    grid = pixel_grid(expected_position(agreed, source_cells), target, source)
+    copied = F.grid_sample(image.float(), grid, mode="bicubic", padding_mode="border", align_corners=False)
+    labels = F.grid_sample(source.float(), grid, mode="nearest", padding_mode="border", align_corners=False)
+    return Aligned(copied.clamp(-1, 1), labels, grid)
