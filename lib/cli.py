@@ -41,6 +41,18 @@ COMMANDS = (
         "main",
     ),
     Command(
+        ("train", "analogy"),
+        "train the analogy of a bundled photo and measure it",
+        "lib.games.analogy_train",
+        "main",
+    ),
+    Command(
+        ("ablate",),
+        "train one photo without one term after the other; which number does each move?",
+        "lib.games.ablation_cli",
+        "main",
+    ),
+    Command(
         ("book", "publish"),
         "execute chapters and store them in canonical form; --check only verifies",
         "lib.book.publish",

@@ -155,9 +155,7 @@ def _open_file(source: str | os.PathLike[str] | bytes | BinaryIO, what: str) -> 
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             return Image.open(io.BytesIO(data))
     except Image.DecompressionBombError as error:
-        raise ImageError(
-            f"{what} has far too many pixels to be opened safely; resize the file first."
-        ) from error
+        raise ImageError(f"{what} has far too many pixels to be opened safely; resize the file first.") from error
     except UnidentifiedImageError as error:
         raise ImageError(
             f"{what} is not an image that can be read here; export it as PNG, JPEG, TIFF or WebP."
@@ -188,8 +186,7 @@ def _from_array(array: npt.NDArray[np.generic]) -> Image.Image:
         array = array[:, :, 0]
     if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (3, 4)):
         raise ImageError(
-            f"The image array has shape {array.shape}; it must be (H, W), (H, W, 3) or (H, W, 4), "
-            "channels last."
+            f"The image array has shape {array.shape}; it must be (H, W), (H, W, 3) or (H, W, 4), channels last."
         )
     if array.dtype == np.bool_:
         array = array.astype(np.uint8) * np.uint8(255)
@@ -199,9 +196,7 @@ def _from_array(array: npt.NDArray[np.generic]) -> Image.Image:
         array = array.astype(np.float32) / 65535
     if np.issubdtype(array.dtype, np.floating):
         if not np.isfinite(array).all() or array.min() < 0 or array.max() > 1:
-            raise ImageError(
-                "The image array holds floats that leave [0, 1] or are NaN; scale them to [0, 1] first."
-            )
+            raise ImageError("The image array holds floats that leave [0, 1] or are NaN; scale them to [0, 1] first.")
         array = np.rint(array.astype(np.float32) * 255).astype(np.uint8)
     if array.dtype != np.uint8:
         raise ImageError(
@@ -221,9 +216,7 @@ def _to_rgb_or_grey(picture: Image.Image, what: str) -> Image.Image:
             return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
         return picture.convert("RGB")
     except ValueError as error:
-        raise ImageError(
-            f"{what} has the colour mode {mode}, which cannot become RGB; export it as RGB."
-        ) from error
+        raise ImageError(f"{what} has the colour mode {mode}, which cannot become RGB; export it as RGB.") from error
 
 
 def _deep_grey(values: npt.NDArray[np.float64], mode: str, what: str) -> Image.Image:
@@ -255,9 +248,7 @@ def to_pil(image: Tensor) -> Image.Image:
         raise ImageError(f"An image tensor must be (3, H, W) in [-1, 1], got shape {tuple(image.shape)}.")
     pixels = image.detach().to("cpu", torch.float32)
     if bool(pixels.isnan().any()):
-        raise ImageError(
-            "The image holds NaN; look for a loss that diverged or a division by zero before showing it."
-        )
+        raise ImageError("The image holds NaN; look for a loss that diverged or a division by zero before showing it.")
     levels = ((pixels + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
     return Image.fromarray(levels.permute(1, 2, 0).contiguous().numpy())
 
@@ -330,9 +321,7 @@ def _cell_picture(cell: Cell, scale: int) -> Image.Image:
     return picture.resize((picture.width * scale, picture.height * scale), Image.Resampling.NEAREST)
 
 
-def _captions(
-    titles: Sequence[str] | Sequence[Sequence[str]] | None, rows: int, columns: int
-) -> list[list[str]]:
+def _captions(titles: Sequence[str] | Sequence[Sequence[str]] | None, rows: int, columns: int) -> list[list[str]]:
     """Return a full rows x columns table of titles; empty strings where there is none."""
     if titles is None:
         table: list[list[str]] = []
@@ -367,9 +356,7 @@ def _wrap(text: str, width: int, font: Font) -> str:
     return "\n".join(lines)
 
 
-def _paste(
-    pictures: list[list[Image.Image]], texts: list[list[str]], widths: list[int], font: Font
-) -> Image.Image:
+def _paste(pictures: list[list[Image.Image]], texts: list[list[str]], widths: list[int], font: Font) -> Image.Image:
     line_height = 16
     text_heights = [max(text.count("\n") + 1 if text else 0 for text in row) * line_height for row in texts]
     picture_heights = [max((picture.height for picture in row), default=0) for row in pictures]
@@ -378,9 +365,7 @@ def _paste(
     sheet = Image.new("RGB", (width, height), "white")
     draw = ImageDraw.Draw(sheet)
     top = _PADDING
-    for row, captions, text_height, row_height in zip(
-        pictures, texts, text_heights, picture_heights, strict=True
-    ):
+    for row, captions, text_height, row_height in zip(pictures, texts, text_heights, picture_heights, strict=True):
         left = _PADDING
         for column, column_width in enumerate(widths):
             draw.multiline_text((left, top - 2), captions[column], fill="black", font=font, spacing=2)

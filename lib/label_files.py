@@ -50,9 +50,7 @@ def decode(source: ImageSource, max_classes: int, known: Collection[int] = ()) -
         source = _small_integers(source)
     picture = open_image(source)
     if picture.mode == "F":
-        raise LabelError(
-            "The label map holds floating-point numbers; save class indices or flat colours instead."
-        )
+        raise LabelError("The label map holds floating-point numbers; save class indices or flat colours instead.")
     if picture.mode == "P":
         return _from_palette(picture, max_classes)
     if picture.mode == "L" or picture.mode.startswith("I"):
@@ -78,9 +76,7 @@ def _from_grey(values: Codes, max_classes: int, known: Collection[int]) -> RawLa
 
 def _small_integers(values: npt.NDArray[np.generic]) -> npt.NDArray[np.uint8]:
     if not np.issubdtype(values.dtype, np.integer) or values.min() < 0 or values.max() > 255:
-        raise LabelError(
-            f"A label array (H, W) holds whole numbers from 0 to 255, got {values.dtype}; convert it."
-        )
+        raise LabelError(f"A label array (H, W) holds whole numbers from 0 to 255, got {values.dtype}; convert it.")
     return values.astype(np.uint8)
 
 
@@ -110,9 +106,7 @@ def _names_in(picture: Image.Image) -> tuple[str, ...] | None:
         names = json.loads(picture.info.get(NAMES_KEY, "null"))
     except (TypeError, ValueError):
         return None  # another program's chunk of the same name
-    sound = (
-        isinstance(names, list) and 1 <= len(names) <= 256 and all(isinstance(name, str) for name in names)
-    )
+    sound = isinstance(names, list) and 1 <= len(names) <= 256 and all(isinstance(name, str) for name in names)
     return tuple(names) if sound and len(set(names)) == len(names) else None
 
 

@@ -128,9 +128,7 @@ class LabelMap:
     def resized(self, height: int, width: int) -> LabelMap:
         """Return the map at another size: each new pixel takes the class under its centre (nearest)."""
         if min(height, width) < 1:
-            raise LabelError(
-                f"A label map cannot be resized to {height}x{width}; both sides must be at least 1."
-            )
+            raise LabelError(f"A label map cannot be resized to {height}x{width}; both sides must be at least 1.")
         rows = ((np.arange(height) + 0.5) * self.height / height).astype(np.intp)
         columns = ((np.arange(width) + 0.5) * self.width / width).astype(np.intp)
         return LabelMap(self.index[rows[:, None], columns], self.palette)
@@ -207,9 +205,7 @@ def read_label_map(
     return _read_and_warn(source, palette, size, max_classes)
 
 
-def inspect_label_map(
-    source: LabelSource, *, palette: Palette | None = None, max_classes: int = 16
-) -> LabelReport:
+def inspect_label_map(source: LabelSource, *, palette: Palette | None = None, max_classes: int = 16) -> LabelReport:
     """Report what :func:`read_label_map` finds and changes, without a warning."""
     return _read(source, palette, max_classes)[1]
 
@@ -335,9 +331,7 @@ def _match(colours: Colours, shares: npt.NDArray[np.float64], palette: Palette) 
     first, second = np.sort(np.pad(distance, ((0, 0), (0, 1)), constant_values=1e3), axis=1).T[:2]
     unseen = np.flatnonzero((first > MATCH) | ((first > NEAR / 2) & (first > second / 2)))
     if len(unseen):
-        known = ", ".join(
-            f"{name} {colour}" for name, colour in zip(palette.names, palette.colours, strict=True)
-        )
+        known = ", ".join(f"{name} {colour}" for name, colour in zip(palette.names, palette.colours, strict=True))
         colour = tuple(colours[unseen[0]].tolist())
         raise LabelError(
             f"Label unseen in the source: colour {colour} covers {shares[unseen[0]]:.1%} of the target; "

@@ -36,20 +36,15 @@ def choose_device(name: str | None = None) -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError as error:
-        raise ValueError(
-            f"There is no device called {name!r}; use 'cuda', 'cuda:1', 'mps' or 'cpu'."
-        ) from error
+        raise ValueError(f"There is no device called {name!r}; use 'cuda', 'cuda:1', 'mps' or 'cpu'.") from error
     if device.type not in ("cuda", "mps", "cpu"):
         raise ValueError(f"The book does not run on {name!r}; use 'cuda', 'mps' or 'cpu'.")
     if device.type == "cuda" and not torch.cuda.is_available():
         raise ValueError(
-            f"{name!r} was asked for, but torch finds no CUDA GPU here; use 'cpu', "
-            "or install a CUDA build of torch."
+            f"{name!r} was asked for, but torch finds no CUDA GPU here; use 'cpu', or install a CUDA build of torch."
         )
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise ValueError(
-            f"{name!r} was asked for, but the last GPU here is 'cuda:{torch.cuda.device_count() - 1}'."
-        )
+        raise ValueError(f"{name!r} was asked for, but the last GPU here is 'cuda:{torch.cuda.device_count() - 1}'.")
     if device.type == "mps" and not _has_mps():
         raise ValueError("'mps' was asked for, but torch finds no Apple GPU here; use 'cpu'.")
     return device
@@ -172,9 +167,7 @@ class RunCard:
         Raises ``RuntimeError`` while the block has not finished.
         """
         if self.wall_seconds is None:
-            raise RuntimeError(
-                "This run card is still open: use it in a `with` block and read it after the block."
-            )
+            raise RuntimeError("This run card is still open: use it in a `with` block and read it after the block.")
         card: dict[str, str | int | float | None] = {}
         for entry in fields(self):
             value = getattr(self, entry.name)
@@ -215,9 +208,7 @@ def _has_mps() -> bool:
 
 
 def _cpu_multiplies_bf16() -> bool:
-    asked = [
-        getattr(torch.cpu, name, None) for name in ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
-    ]
+    asked = [getattr(torch.cpu, name, None) for name in ("_is_amx_tile_supported", "_is_avx512_bf16_supported")]
     if any(supported is not None for supported in asked):
         return any(supported is not None and bool(supported()) for supported in asked)
     flags = _cpuinfo("flags").split()  # these functions of torch are private: do without them if they go

@@ -49,9 +49,7 @@ def find_class_colours(codes: Codes, table: Colours, *, max_classes: int) -> tup
     counts = np.bincount(codes.ravel(), minlength=len(table))
     core = np.bincount(codes[_solid(codes, table)], minlength=len(table))
     least = max(MIN_CORE, int(MIN_SHARE * codes.size))
-    if (
-        len(table) <= max_classes
-    ):  # every colour may be a class: only those without any solid pixel are doubted
+    if len(table) <= max_classes:  # every colour may be a class: only those without any solid pixel are doubted
         rows, claimed = np.flatnonzero(counts), counts[counts > 0]
         doubtful = core[rows] == 0
         blend = _blends(table[rows], core[rows], doubtful)
@@ -78,9 +76,7 @@ def assign(codes: Codes, table: Colours, colours: Colours) -> Codes:
     Solid areas take their own colour. Every other pixel takes the nearest colour among the areas within two
     pixels of it, unless it shows a further class colour that is no blend of those areas, such as a thin line.
     """
-    distance = np.linalg.norm(
-        table[:, None].astype(np.float32) - colours[None].astype(np.float32), axis=2
-    )  # (C, M)
+    distance = np.linalg.norm(table[:, None].astype(np.float32) - colours[None].astype(np.float32), axis=2)  # (C, M)
     nearest: Codes = distance.argmin(axis=1)
     classes: Codes = nearest[codes]
     if not distance.min(axis=1).any():  # every colour is a class colour: nothing was blended
@@ -92,9 +88,7 @@ def assign(codes: Codes, table: Colours, colours: Colours) -> Codes:
     ys, xs = np.nonzero(~settled)
     pixel_codes, around = codes[ys, xs], present[:, ys, xs].T  # (P,), (P, M)
     lonely = ~around.any(axis=1)
-    if (
-        lonely.any()
-    ):  # a wide blur: no area within reach, so take the two-pixel surroundings of the nearest one
+    if lonely.any():  # a wide blur: no area within reach, so take the two-pixel surroundings of the nearest one
         _, (near_y, near_x) = ndimage.distance_transform_edt(~settled, return_indices=True)
         around[lonely] = present[:, near_y[ys[lonely], xs[lonely]], near_x[ys[lonely], xs[lonely]]].T
     chosen = np.where(around, distance[pixel_codes], np.inf).argmin(axis=1)

@@ -44,9 +44,7 @@ def canonical(notebook: NotebookNode) -> NotebookNode:
     for position, cell in enumerate(clean.cells):
         cell.id = cell.get("id") or f"cell-{position}"
         cell.source = cell.source.rstrip()
-        cell.metadata = NotebookNode(
-            {k: v for k, v in cell.metadata.items() if k in _KEPT_CELL_METADATA and v}
-        )
+        cell.metadata = NotebookNode({k: v for k, v in cell.metadata.items() if k in _KEPT_CELL_METADATA and v})
         if cell.cell_type == "code":
             cell.outputs = _merged([_output(output) for output in cell.outputs])
     return clean
@@ -109,11 +107,7 @@ def _merged(outputs: list[NotebookNode | None]) -> list[NotebookNode]:
         if output is None:
             continue
         last = merged[-1] if merged else None
-        if (
-            last is not None
-            and last.output_type == output.output_type == "stream"
-            and last.name == output.name
-        ):
+        if last is not None and last.output_type == output.output_type == "stream" and last.name == output.name:
             last.text += output.text
         else:
             merged.append(output)

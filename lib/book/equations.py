@@ -58,9 +58,7 @@ def equation(number: str, *, tests: str) -> Callable[[F], F]:
     if not _NUMBER.fullmatch(number):
         raise ValueError(f"An equation number looks like 12.3 (chapter, dot, count), got {number!r}.")
     if not re.fullmatch(r"tests/\S+\.py(::\w+)+", tests):
-        raise ValueError(
-            f"Equation {number}: tests must be like tests/area/test_x.py::test_y, got {tests!r}."
-        )
+        raise ValueError(f"Equation {number}: tests must be like tests/area/test_x.py::test_y, got {tests!r}.")
 
     def register(function: F) -> F:
         entry = Equation(number, function.__module__, function.__qualname__, tests)
@@ -118,9 +116,7 @@ def equation_problems(
     that its (existing) chapter does not print.
     """
     known = {entry.number: entry for entry in equations}
-    problems = [
-        f"({e.number}) {e.tests}: no such test" for e in known.values() if not names_a_test(e.tests, root)
-    ]
+    problems = [f"({e.number}) {e.tests}: no such test" for e in known.values() if not names_a_test(e.tests, root)]
     for chapter, cells in chapters:
         tags = [tag for text in cells for tag in _TAG.findall(text)]
         problems += [f"chapter {chapter}: ({tag}) is printed twice" for tag in _repeated(tags)]

@@ -68,9 +68,7 @@ def show_source(obj: Callable[..., Any] | type | ModuleType, *, docstring: bool 
         lines, first = inspect.getsourcelines(obj)
         file = Path(inspect.getsourcefile(inspect.unwrap(obj) if callable(obj) else obj) or "").resolve()
     except (TypeError, OSError) as error:
-        raise ValueError(
-            f"{name} has no Python source to show: pass a function, a class or a module."
-        ) from error
+        raise ValueError(f"{name} has no Python source to show: pass a function, a class or a module.") from error
     if not file.is_relative_to(repository_root()):
         raise ValueError(f"{name} is not part of this repository: show_source shows what lives in lib/.")
     first = max(first, 1)  # inspect counts a module's first line as 0

@@ -102,9 +102,7 @@ def _read_card(name: str) -> dict[str, Any]:
     needed = {"photo", "package", "crop", "classes", "targets", *_ABOUT}
     if not isinstance(card, dict) or not needed <= card.keys():
         missing = sorted(needed - set(card if isinstance(card, dict) else ()))
-        raise PhotoError(
-            f"The layout.json of the photo '{name}' lacks {', '.join(missing)}; restore it from the book."
-        )
+        raise PhotoError(f"The layout.json of the photo '{name}' lacks {', '.join(missing)}; restore it from the book.")
     return card
 
 
@@ -112,9 +110,7 @@ def _read_layout(name: str, stem: str, palette: Palette) -> LabelMap:
     """Read one layout at the size it was drawn in. Cached layouts are safe to share: they are read-only."""
     path = LAYOUTS / name / f"{stem}.png"
     if not path.is_file():
-        raise PhotoError(
-            f"The layout '{stem}.png' of the photo '{name}' is missing; restore it from the book."
-        )
+        raise PhotoError(f"The layout '{stem}.png' of the photo '{name}' is missing; restore it from the book.")
     return _decode_layout(path, palette)
 
 
@@ -149,7 +145,6 @@ def _photo_file(photo: str, package: str) -> Path:
     found = next((path for path in files if path.is_file()), None)
     if found is None:
         raise PhotoError(
-            f"This version of {package} does not carry the photo '{photo}'; "
-            f"run: pip install --upgrade {package}"
+            f"This version of {package} does not carry the photo '{photo}'; run: pip install --upgrade {package}"
         )
     return found

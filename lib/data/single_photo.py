@@ -49,6 +49,7 @@ class _Part:
 
     mask: npt.NDArray[np.bool_]  # (H, W)
     filled: npt.NDArray[np.int64]  # (H, W): the layout after the region has been taken away
+    donor: npt.NDArray[np.float32]  # (H, W, 2): where to look for what the region uncovers, x and y in [-1, 1]
 
 
 class SinglePhoto:
@@ -84,6 +85,7 @@ class SinglePhoto:
             self._masks = torch.from_numpy(np.stack([p.mask for p in parts])).to(device).float().unsqueeze(1)
             filled = torch.from_numpy(np.stack([p.filled for p in parts])).to(device)
             self._filled = F.one_hot(filled, layout.shape[1]).permute(0, 3, 1, 2).float()
+            self._donors = torch.from_numpy(np.stack([p.donor for p in parts])).to(device).permute(0, 3, 1, 2)
         self._parts = len(parts)
 
     def draw(self, progress: float) -> dict[str, Any]:
@@ -106,7 +108,7 @@ class SinglePhoto:
         grid = self._grid(strength)
         pair = (self.image, self.layout)
         warped = (warp_image(self.image, grid), warp_layout(self.layout, grid))
-        cells = source_cells(grid, torch.ones_like(grid[..., 0]))
+        cells = source_cells(grid)
         if mode == "reconstruct":
             own = torch.arange(cells.shape[1], device=cells.device).expand_as(cells)
             return _analogy(mode, warped, warped, own)
@@ -127,8 +129,10 @@ class SinglePhoto:
         rest = warp_layout(torch.where(stays > 0.5, self.layout, self._filled[part]), ground)
         grid = torch.where(on_top.permute(0, 2, 3, 1), grid, ground)
         target = (warp_image(self.image, grid), torch.where(on_top, warp_layout(self.layout, grid), rest))
-        valid = torch.maximum(on_top.float(), 1 - hole)
-        cells = source_cells(grid, valid[:, 0])
+        uncovered = (hole > 0.5) & ~on_top
+        donor = warp_image(self._donors[part], ground).permute(0, 2, 3, 1)
+        cells = source_cells(torch.where(uncovered.permute(0, 2, 3, 1), donor, grid))
+        valid = 1 - uncovered.float()
         batch = _analogy("move", (self.image, self.layout), target, cells)
         real = warp_image(self.image, ground), warp_layout(self.layout, ground)
         return batch | {"valid": valid, "real_image": real[0], "real_layout": real[1]}
@@ -164,7 +168,8 @@ def movable_parts(labels: npt.NDArray[np.int64], *, least: float = 0.002, most: 
     """The connected regions of a label map (H, W) that cover between ``least`` and ``most`` of it.
 
     At most 24, the largest first. A region taken away leaves the classes round it: each vacated pixel takes
-    the nearest label outside.
+    the nearest label outside, and the mirror image of its surroundings as the place to copy from. "Nearest"
+    counts a row three times as far as a column, because the world is layered: sky, hills, ground.
     """
     found = []
     for label in np.unique(labels):
@@ -173,25 +178,35 @@ def movable_parts(labels: npt.NDArray[np.int64], *, least: float = 0.002, most: 
     chosen = sorted((f for f in found if least <= f[1] <= most), key=lambda f: -f[1])[:24]
     parts = []
     for mask, _ in chosen:
-        y, x = ndimage.distance_transform_edt(mask, return_distances=False, return_indices=True)
-        parts.append(_Part(mask, labels[y, x]))
+        y, x = ndimage.distance_transform_edt(mask, sampling=(3, 1), return_distances=False, return_indices=True)
+        parts.append(_Part(mask, labels[y, x], _mirrored(labels, mask, y, x)))
     return parts
 
 
-def source_cells(grid: Tensor, valid: Tensor) -> Tensor:
+def _mirrored(
+    labels: npt.NDArray[np.int64], mask: npt.NDArray[np.bool_], y: npt.NDArray[np.int64], x: npt.NDArray[np.int64]
+) -> npt.NDArray[np.float32]:
+    """Each pixel's reflection in its nearest outside pixel (y, x); that pixel itself where the class differs."""
+    height, width = labels.shape
+    rows, columns = np.indices(labels.shape)
+    far_y, far_x = np.clip(2 * y - rows, 0, height - 1), np.clip(2 * x - columns, 0, width - 1)
+    same = (labels[far_y, far_x] == labels[y, x]) & ~mask[far_y, far_x]
+    donor_y, donor_x = np.where(same, far_y, y), np.where(same, far_x, x)
+    return np.stack([(2 * donor_x + 1) / width - 1, (2 * donor_y + 1) / height - 1], axis=-1).astype(np.float32)
+
+
+def source_cells(grid: Tensor) -> Tensor:
     """Index of the source cell that each target cell came from: (B, T), `IGNORE` where there is none.
 
     Args:
         grid: (B, H, W, 2) sampling grid into a source of the same size.
-        valid: (B, H, W), 0 where the picture is unknown.
     """
     height, width = grid.shape[1] // CELL, grid.shape[2] // CELL
     centre = grid[:, CELL // 2 :: CELL, CELL // 2 :: CELL]
-    known = valid[:, CELL // 2 :: CELL, CELL // 2 :: CELL] > 0.5
     column = ((centre[..., 0] + 1) / 2 * width).floor().long()
     row = ((centre[..., 1] + 1) / 2 * height).floor().long()
     inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
-    cells = torch.where(inside & known, row * width + column, IGNORE)
+    cells = torch.where(inside, row * width + column, IGNORE)
     return cells.flatten(1)
 
 

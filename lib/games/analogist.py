@@ -1,7 +1,7 @@
 """An analogist: a generator trained on one photo, together with that photo. It paints new layouts.
 
-    analogist = Analogist.train(photo.image, photo.layout)
-    picture = analogist.paint(new_layout)
+analogist = Analogist.train(photo.image, photo.layout)
+picture = analogist.paint(new_layout)
 """
 
 from __future__ import annotations

@@ -5,8 +5,8 @@
               G   paints I_tgt from I_src, P_src and P_tgt
 
     mode           terms of G
-    warp, move     gan, features, rebuild, patches, semantics, matches
-    reconstruct    gan, features, rebuild, matches, fixed_point
+    warp, move     gan, features, matches, rebuild, patches, semantics
+    reconstruct    gan, features, matches, rebuild, fixed_point
 
 Chapter 12 derives the terms; `lib.data.single_photo` makes the analogies to learn from.
 """
@@ -20,6 +20,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from lib.book.equations import equation
 from lib.data.augment import WarpConfig
 from lib.data.single_photo import StreamConfig
 from lib.games.game import Game, Turn
@@ -37,11 +38,11 @@ __all__ = ["Analogy", "AnalogyConfig", "LossWeights"]
 class LossWeights:
     """Weight of each term of G; 0 switches a term off."""
 
-    gan: float = 0.5  # least-squares GAN
-    features: float = 4.0  # feature matching in D
-    rebuild: float = 2.0  # L1 to the known target
-    rebuild_same: float = 5.0  # the same, in reconstruction mode
-    patches: float = 1.0  # patch coherence
+    gan: float = 1.0  # least-squares GAN
+    features: float = 1.0  # feature matching in D
+    rebuild: float = 2.0  # L1 to the known target: at 1/4 size, so that it asks for colours, not for one texture
+    rebuild_same: float = 5.0  # L1 at full size in reconstruction mode, where the texture is known
+    patches: float = 2.0  # patch coherence
     semantics: float = 0.3  # semantic alignment through S
     matches: float = 0.2  # correspondence of cells
     fixed_point: float = 1.0  # gamma -> 1, beta -> 0 for equal layouts
@@ -52,7 +53,7 @@ class AnalogyConfig:
     """Everything that is chosen before training."""
 
     side: int = 128  # long side of the photo, px
-    rounds: int = 500  # rounds of training
+    rounds: int = 400  # rounds of training
     widths: tuple[int, ...] = (16, 32, 64, 96)  # image channels of G at scales 1, 1/2, 1/4, 1/8
     layout_widths: tuple[int, ...] = (16, 32, 64, 64, 64)  # channels of E_seg, down to scale 1/16
     residual_blocks: int = 2  # of G at its coarsest scale
@@ -100,6 +101,7 @@ class AnalogyConfig:
         return min(1.0, 2 * (1 - progress) + 0.02)
 
 
+@equation("12.17", tests="tests/wiring/test_analogy_game.py::test_terms_of_each_mode")
 class Analogy(Game):
     """The game on one photo.
 
@@ -129,9 +131,7 @@ class Analogy(Game):
         target, real_pair = batch["target_layout"], (batch["real_image"], batch["real_layout"])
         painting = self.G(batch["image"], batch["layout"], target, consensus=self.config.consensus)
         fake = painting.image
-        yield Turn(
-            "D", real=lsgan_real(self.D(*real_pair)[0]), fake=lsgan_fake(self.D(fake.detach(), target)[0])
-        )
+        yield Turn("D", real=lsgan_real(self.D(*real_pair)[0]), fake=lsgan_fake(self.D(fake.detach(), target)[0]))
         yield Turn("S", labels=semantic_alignment(self.S(batch["real_image"]), batch["real_layout"]))
         yield Turn("G", **self._wishes(batch, painting))
 
@@ -147,12 +147,13 @@ class Analogy(Game):
         terms: dict[str, tuple[float, Callable[[], Tensor]]] = {
             "gan": (w.gan, lambda: lsgan_real(logits)),
             "features": (w.features, lambda: feature_matching(hidden, hidden_true)),
-            "rebuild": (w.rebuild_same if same else w.rebuild, lambda: reconstruction(fake, truth, valid)),
             "matches": (w.matches, lambda: correspondence(painting.logits, batch["matches"])),
         }
         if same:
+            terms["rebuild"] = (w.rebuild_same, lambda: reconstruction(fake, truth))
             terms["fixed_point"] = (w.fixed_point, lambda: fixed_point(painting.modulation))
         else:
+            terms["rebuild"] = (w.rebuild, lambda: reconstruction(fake, truth, valid, scale=4))
             terms["patches"] = (w.patches, lambda: self._coherence(fake, batch))
             terms["semantics"] = (w.semantics, lambda: semantic_alignment(self.S(fake), target))
         return {name: weight * term() for name, (weight, term) in terms.items() if weight}

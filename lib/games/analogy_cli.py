@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Literal
 
-import torch
 import tyro
 from torch import Tensor
 
@@ -182,13 +181,26 @@ def _write_sheet(
     sheet.save(path)
 
 
+def summary(rows: dict[str, dict[str, dict[str, float]]]) -> dict[str, dict[str, float]]:
+    """Means over the targets: method -> measure -> value, of what `measure` gave."""
+    by_method: dict[str, dict[str, list[float]]] = {}
+    for row in rows.values():
+        for method, values in row.items():
+            for name, value in values.items():
+                by_method.setdefault(method, {}).setdefault(name, []).append(value)
+    return {
+        method: {name: round(sum(values) / len(values), 4) for name, values in columns.items()}
+        for method, columns in by_method.items()
+    }
+
+
 def _print_summary(rows: dict[str, dict[str, dict[str, float]]]) -> None:
-    methods = ("copy", "copy-paste", "ours", "ceiling")
-    print("\nmean over targets             " + "".join(f"{m:>12}" for m in methods))
-    for measure_name in ("accuracy/patches", "accuracy/segmenter", "miou/segmenter", "coherence@1", "completeness@1"):
-        values = [[row[m][measure_name] for row in rows.values() if measure_name in row[m]] for m in methods]
-        cells = [f"{torch.tensor(v).mean():12.3f}" if v else f"{'':>12}" for v in values]
-        print(f"{measure_name:<30}" + "".join(cells))
+    means = summary(rows)
+    shown = ("accuracy/patches", "accuracy/segmenter", "miou/segmenter", "coherence@1", "completeness@1", "sharpness")
+    print("\nmean over targets   " + "".join(f"{method:>14}" for method in means))
+    for name in shown:
+        cells = [f"{row[name]:14.3f}" if name in row else " " * 14 for row in means.values()]
+        print(f"{name:<20}" + "".join(cells))
 
 
-__all__ = ["AnalogyCommand", "main", "measure"]
+__all__ = ["AnalogyCommand", "main", "measure", "summary"]

@@ -1,4 +1,4 @@
-"""The losses that make a conditional single-photo GAN an analogy (Li et al. 2020), and the one that aligns it."""
+"""The losses that make a conditional single-photo GAN an analogy (Li et al. 2020), and one that aligns it."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from lib.book.equations import equation
+
 __all__ = ["IGNORE", "correspondence", "fixed_point", "reconstruction", "semantic_alignment"]
 
 IGNORE = -100  # match index of a target cell whose true source is unknown
 
 
+@equation("12.12", tests="tests/equations/test_analogy.py::test_semantic_alignment")
 def semantic_alignment(predicted: Tensor, layout: Tensor) -> Tensor:
     """Cross-entropy of S(I_target) with P_target: the picture must read as the layout asks.
 
@@ -24,6 +27,7 @@ def semantic_alignment(predicted: Tensor, layout: Tensor) -> Tensor:
     return F.cross_entropy(predicted.float(), layout.argmax(dim=1))
 
 
+@equation("12.14", tests="tests/equations/test_analogy.py::test_fixed_point")
 def fixed_point(modulation: list[tuple[Tensor, Tensor]]) -> Tensor:
     """Mean over levels of |gamma - 1| + |beta|: equal layouts must not modulate the photo.
 
@@ -34,17 +38,24 @@ def fixed_point(modulation: list[tuple[Tensor, Tensor]]) -> Tensor:
     return torch.stack(gaps).mean()
 
 
-def reconstruction(output: Tensor, image: Tensor, valid: Tensor | None = None) -> Tensor:
-    """Mean absolute error, over the pixels whose true value is known.
+@equation("12.13", tests="tests/equations/test_analogy.py::test_reconstruction")
+def reconstruction(output: Tensor, image: Tensor, valid: Tensor | None = None, *, scale: int = 1) -> Tensor:
+    """Mean absolute error over the pixels whose true value is known.
+
+    A copied texture is right without being the same pixel for pixel. L1 would rather have its median, a blur.
+    Compared at a smaller size, both textures are equal.
 
     Args:
         output, image: (B, 3, H, W).
         valid: (B, 1, H, W) in {0, 1}; None trusts every pixel.
+        scale: compare means of scale x scale pixels.
     """
-    error = (output - image).abs().mean(dim=1, keepdim=True)
-    return error.mean() if valid is None else (error * valid).sum() / valid.sum().clamp(min=1)
+    known = torch.ones_like(image[:, :1]) if valid is None else valid
+    error = F.avg_pool2d((output - image) * known, scale).abs().mean(dim=1)
+    return error.sum() / F.avg_pool2d(known, scale).sum().clamp(min=1)
 
 
+@equation("12.15", tests="tests/equations/test_analogy.py::test_correspondence")
 def correspondence(logits: Tensor, matches: Tensor) -> Tensor:
     """Cross-entropy of the matcher with the cells that the augmentation is known to have come from.
 

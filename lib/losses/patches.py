@@ -17,6 +17,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from lib.book.equations import equation
+
 Distance = Literal["l1", "squared"]
 
 # Values in one block of the distance matrix: about a CPU's cache, or 256 MiB of an accelerator's memory.
@@ -85,6 +87,7 @@ def take_patches(patches: Tensor, indices: Tensor) -> Tensor:
     return torch.gather(patches, 1, indices.unsqueeze(-1).expand(-1, -1, patches.shape[-1]))
 
 
+@equation("12.11", tests="tests/equations/test_patches.py::test_coherence_equals_the_naive_double_loop")
 def patch_coherence(
     output: Tensor,
     source: Tensor,
@@ -186,8 +189,7 @@ def guide_channels(
         raise ValueError("label_weight > 0 needs output_layout and source_layout (one-hot).")
     if output_layout.shape[1] != source_layout.shape[1]:
         raise ValueError(
-            f"The layouts have {output_layout.shape[1]} and {source_layout.shape[1]} classes; "
-            "use one palette for both."
+            f"The layouts have {output_layout.shape[1]} and {source_layout.shape[1]} classes; use one palette for both."
         )
     for name, layout, image in (("output", output_layout, output), ("source", source_layout, source)):
         if layout.shape[2:] != image.shape[2:] or layout.shape[0] not in (1, image.shape[0]):
@@ -244,8 +246,7 @@ def check_images(output: Tensor, source: Tensor, sizes: Sequence[int], levels: S
         raise ValueError("Patches need at least one size and one pyramid level.")
     if output.ndim != 4 or source.ndim != 4 or output.shape[1] != source.shape[1]:
         raise ValueError(
-            "Patches compare images (B, C, H, W) with equal C, "
-            f"got {tuple(output.shape)} and {tuple(source.shape)}."
+            f"Patches compare images (B, C, H, W) with equal C, got {tuple(output.shape)} and {tuple(source.shape)}."
         )
     if source.shape[0] not in (1, output.shape[0]):
         raise ValueError(f"The source has batch {source.shape[0]}: use 1 or the output's {output.shape[0]}.")

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from lib.book.equations import equation
 from lib.losses.patches import (
     append_labels,
     check_images,
@@ -20,6 +21,7 @@ from lib.losses.patches import (
 
 
 @torch.no_grad()
+@equation("12.16", tests="tests/equations/test_patches.py::test_refinement_never_raises_the_objective")
 def patch_refine(
     image: Tensor,
     source: Tensor,
@@ -145,7 +147,5 @@ def vote_patches(
 
 def covering_rows(height: int, width: int, size: int, stride: int, device: torch.device) -> Tensor:
     """Every stride-th patch position, and the last in each direction, so that each pixel is covered."""
-    ys, xs = (
-        torch.tensor([*range(0, side - size, stride), side - size], device=device) for side in (height, width)
-    )
+    ys, xs = (torch.tensor([*range(0, side - size, stride), side - size], device=device) for side in (height, width))
     return (ys[:, None] * (width - size + 1) + xs[None]).reshape(-1)

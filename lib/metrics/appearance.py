@@ -37,9 +37,7 @@ def patch_distances(
     return row
 
 
-def colour_cast(
-    output: Tensor, output_layout: Tensor, source: Tensor, source_layout: Tensor
-) -> dict[str, float]:
+def colour_cast(output: Tensor, output_layout: Tensor, source: Tensor, source_layout: Tensor) -> dict[str, float]:
     """Difference of the colour statistics, class by class, weighted by the area of the class in the output.
 
     Args:
@@ -98,9 +96,7 @@ def checkerboard_energy(output: Tensor, source: Tensor, *, period: int = 4, bloc
         ValueError: the block is no multiple of the period, or an image is smaller than a block.
     """
     if block % period or block < 2 * period:
-        raise ValueError(
-            f"block must be a multiple of period and at least twice as large, got {block}, {period}."
-        )
+        raise ValueError(f"block must be a multiple of period and at least twice as large, got {block}, {period}.")
     for image in (output, source):
         if min(image.shape[2:]) < block:
             raise ValueError(f"The image {tuple(image.shape)} is smaller than one block of {block} pixels.")

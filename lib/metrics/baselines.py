@@ -47,9 +47,7 @@ def copy_paste(image: Tensor, layout: Tensor, target: Tensor) -> Tensor:
     if layout.shape[2:] != image.shape[2:]:
         raise ValueError(f"The layout {tuple(layout.shape)} does not fit the photo {tuple(image.shape)}.")
     if layout.shape[1] != target.shape[1]:
-        raise ValueError(
-            f"The layouts have {layout.shape[1]} and {target.shape[1]} classes; use one palette."
-        )
+        raise ValueError(f"The layouts have {layout.shape[1]} and {target.shape[1]} classes; use one palette.")
     source_index, target_index = (t[0].argmax(dim=0).cpu().numpy() for t in (layout, target))
     height, width = target_index.shape
     rows = np.repeat(np.linspace(0, source_index.shape[0] - 1, height).round().astype(int)[:, None], width, 1)
@@ -62,9 +60,7 @@ def copy_paste(image: Tensor, layout: Tensor, target: Tensor) -> Tensor:
     return image.flatten(2).index_select(2, flat).reshape(1, -1, height, width)
 
 
-def _paste_class(
-    source: Mask, target: Mask, rows: npt.NDArray[np.int_], columns: npt.NDArray[np.int_]
-) -> None:
+def _paste_class(source: Mask, target: Mask, rows: npt.NDArray[np.int_], columns: npt.NDArray[np.int_]) -> None:
     """Write into ``rows`` and ``columns`` the source pixel of every target pixel of one class."""
     # Pixels on the border are often mixed or mislabelled; repeated along a hole they would make a halo.
     core = ndimage.binary_erosion(source, iterations=2, border_value=1)

@@ -81,9 +81,7 @@ def ceiling(
         strength: of the warp, in [0, 1]; 0 judges the photo itself.
         generator: draws the warps.
     """
-    grid = random_grid(
-        views, image.shape[2], image.shape[3], strength, generator=generator, device=image.device
-    )
+    grid = random_grid(views, image.shape[2], image.shape[3], strength, generator=generator, device=image.device)
     return layout_scores(judge.predict(warp_image(image, grid)), warp_layout(layout, grid))
 
 
@@ -130,9 +128,7 @@ class PatchJudge:
         for level in self.levels:
             small = downsample(images.float(), level)
             for size in self.sizes:
-                votes = self._votes(
-                    small, downsample(self.image, level), downsample(self.layout, level), size
-                )
+                votes = self._votes(small, downsample(self.image, level), downsample(self.layout, level), size)
                 total += F.interpolate(votes, size=images.shape[2:], mode="bilinear", align_corners=False)
         return total.argmax(dim=1)
 
@@ -151,7 +147,5 @@ class PatchJudge:
             offers.append(take_patches(labels.index_select(1, mine), found))
         weights = torch.softmax(-torch.stack(distances) / self.bandwidth, dim=0).unsqueeze(-1)
         offer = (weights * torch.stack(offers)).sum(dim=0)  # (B, N, K*s*s)
-        votes, total = vote_patches(
-            offer, offer.new_ones(offer.shape[:2]), rows.expand(len(offer), -1), shape, size
-        )
+        votes, total = vote_patches(offer, offer.new_ones(offer.shape[:2]), rows.expand(len(offer), -1), shape, size)
         return votes / total

@@ -18,7 +18,8 @@ class SegmenterConfig:
     """How to train the judge; the default takes seconds at 128 pixels on two cores."""
 
     steps: int = 100  # optimiser steps
-    batch: int = 4  # warped views per step
+    batch: int = 6  # warped views per step
+    crop: int = 64  # side of the window of a view that is learned, pixels
     width: int = 16  # channels at full resolution, doubled at each of two poolings
     rate: float = 5e-3  # peak learning rate of the one-cycle schedule
     colour: float = 0.15  # largest change of a channel's gain and offset
@@ -63,9 +64,7 @@ class SegmenterJudge:
         share = layout.mean(dim=(0, 2, 3))
         weight = torch.where(share > 0, share.clamp_min(1e-3).rsqrt(), 0)
         optimiser = torch.optim.AdamW(network.parameters(), lr=config.rate, weight_decay=1e-2)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimiser, config.rate, total_steps=config.steps, pct_start=0.2
-        )
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, config.rate, total_steps=config.steps, pct_start=0.2)
         with torch.enable_grad():
             for _ in range(config.steps):
                 views, labels = _views(image, layout, config, generator)
@@ -90,9 +89,7 @@ class _Segmenter(nn.Module):
         super().__init__()
         self.fine = _block(3, width)
         self.middle = nn.Sequential(nn.AvgPool2d(2), _block(width, 2 * width), _block(2 * width, 2 * width))
-        self.coarse = nn.Sequential(
-            nn.AvgPool2d(2), _block(2 * width, 4 * width), _block(4 * width, 4 * width)
-        )
+        self.coarse = nn.Sequential(nn.AvgPool2d(2), _block(2 * width, 4 * width), _block(4 * width, 4 * width))
         self.up_middle = _block(6 * width, 2 * width)
         self.up_fine = _block(3 * width, width)
         self.head = nn.Conv2d(width, classes, 1, bias=False)
@@ -123,18 +120,22 @@ def _resize(x: Tensor, like: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def _views(
-    image: Tensor, layout: Tensor, config: SegmenterConfig, generator: torch.Generator
-) -> tuple[Tensor, Tensor]:
+def _views(image: Tensor, layout: Tensor, config: SegmenterConfig, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """A batch of warped, recombined and degraded views (B, 3, H, W), and their class indices (B, H, W)."""
-    count, (height, width), device = config.batch, image.shape[2:], image.device
+    count, device = config.batch, image.device
 
     def uniform(*shape: int) -> Tensor:
         return torch.rand(*shape, generator=generator, device=generator.device).to(device)
 
-    grid = random_grid(count, height, width, 1.0, config.warp, generator=generator, device=device)
+    def window(side: int) -> slice:  # one window a step for all views; the warps differ anyway
+        spare = max(side - config.crop, 0)
+        start = int(torch.randint(spare + 1, (), generator=generator, device=generator.device))
+        return slice(start, start + config.crop)
+
+    grid = random_grid(count, image.shape[2], image.shape[3], 1.0, config.warp, generator=generator, device=device)
+    grid = grid[:, window(image.shape[2]), window(image.shape[3])]
     views, labels = warp_image(image, grid), warp_layout(layout, grid).argmax(dim=1)
-    inside = _rectangles(uniform(count, 2), uniform(count, 2), height, width)
+    inside = _rectangles(uniform(count, 2), uniform(count, 2), *grid.shape[1:3])
     inside &= (uniform(count) < config.mix)[:, None, None]
     views = torch.where(inside.unsqueeze(1), views.roll(1, 0), views)
     labels = torch.where(inside, labels.roll(1, 0), labels)

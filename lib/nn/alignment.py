@@ -20,8 +20,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lib.book.equations import equation
 from lib.data.augment import identity_grid
 from lib.nn.blocks import SLOPE
+from lib.nn.seams import heal_seams
 
 CELL = 4  # pixels per side of a cell
 
@@ -34,21 +36,29 @@ class Aligned(NamedTuple):
     grid: Tensor  # (B, H, W, 2), where each came from
 
 
+@equation("12.5", tests="tests/equations/test_analogy.py::test_matcher_logits")
 class LayoutMatcher(nn.Module):
-    """Similarity of every target cell to every source cell, from layout features alone (12.5).
+    """Similarity of every target cell t to every source cell s, from the layouts alone (12.5):
+
+        sharpness * <d_t, d_s>  -  stay_x (x_t - x_s)^2 - stay_y (y_t - y_s)^2  -  penalty * (1 - overlap_ts)
+
+    d are learned unit descriptors. ``stay`` is learned for each class: sky has to keep its height, a flower
+    may go anywhere.
 
     Args:
+        classes: K.
         widths: channels of the `LayoutEncoder` levels; levels from 1/4 scale down are used.
         dim: length of a cell's descriptor.
         class_penalty: what a cell of a wholly different class costs, in nats.
     """
 
-    def __init__(self, widths: Sequence[int], *, dim: int = 64, class_penalty: float = 10.0) -> None:
+    def __init__(self, classes: int, widths: Sequence[int], *, dim: int = 64, class_penalty: float = 10.0) -> None:
         super().__init__()
         self.describe = nn.Sequential(
             nn.Conv2d(sum(widths[2:]) + 2, 2 * dim, 1), nn.LeakyReLU(SLOPE), nn.Conv2d(2 * dim, dim, 1)
         )
         self.log_sharpness = nn.Parameter(torch.tensor(math.log(12.0)))
+        self.stay = nn.Parameter(torch.tensor([0.5, 2.0]).repeat(classes, 1))  # before softplus; x, y in [-1, 1]
         self.class_penalty = class_penalty
 
     def forward(
@@ -64,9 +74,18 @@ class LayoutMatcher(nn.Module):
         key = self._descriptors(source_features).flatten(2)  # (B, dim, S)
         similarity = torch.bmm(query.transpose(1, 2), key) * self.log_sharpness.exp()
         # Bhattacharyya overlap of the classes inside the two cells: 1 = same mixture, 0 = no common class.
-        shares = [F.avg_pool2d(layout, CELL).flatten(2).sqrt() for layout in (target, source)]
-        overlap = torch.bmm(shares[0].transpose(1, 2), shares[1])
-        return similarity - self.class_penalty * (1 - overlap)
+        shares = [F.avg_pool2d(layout, CELL) for layout in (target, source)]
+        overlap = torch.bmm(shares[0].flatten(2).sqrt().transpose(1, 2), shares[1].flatten(2).sqrt())
+        return similarity - self._distance(*shares) - self.class_penalty * (1 - overlap)
+
+    def _distance(self, target: Tensor, source: Tensor) -> Tensor:
+        """(B, T, S): squared distance of the cells in the picture, weighted by the target's classes."""
+        here, there = (
+            identity_grid(share.shape[-2], share.shape[-1], share.device).flatten(0, 1) for share in (target, source)
+        )
+        weight = target.flatten(2).transpose(1, 2) @ F.softplus(self.stay)  # (B, T, 2)
+        gap = (here.unsqueeze(1) - there.unsqueeze(0)).square()  # (T, S, 2)
+        return weight[..., :1] * gap[..., 0] + weight[..., 1:] * gap[..., 1]
 
     def _descriptors(self, features: list[Tensor]) -> Tensor:
         """(B, dim, H/4, W/4), unit length. Position is part of it: sky belongs high, grass low."""
@@ -77,6 +96,7 @@ class LayoutMatcher(nn.Module):
 
 
 @torch.no_grad()
+@equation("12.6", tests="tests/equations/test_analogy.py::test_consensus")
 def neighbourhood_consensus(
     logits: Tensor, target_size: tuple[int, int], source_size: tuple[int, int], *, iterations: int, weight: float = 2.0
 ) -> Tensor:
@@ -131,6 +151,62 @@ def expected_position(logits: Tensor, source_size: tuple[int, int]) -> Tensor:
     return torch.stack([
         (share * ((2 * x + 1) / ws - 1)).sum(dim=2), (share * ((2 * y + 1) / hs - 1)).sum(dim=2)
     ], dim=2)  # fmt: skip
+
+
+@torch.no_grad()
+def smooth_chunks(
+    position: Tensor, target: Tensor, source: Tensor, *, iterations: int = 4, reach: float = 1.0
+) -> Tensor:
+    """Make the moves affine inside a chunk and keep the tears between chunks: a bilateral, local linear fit.
+
+    A cell's best match is known to a fraction of a cell at best. Left alone, the rounding shows as a jitter
+    of rows and columns. A local mean would shrink a part that grows, hence the linear fit.
+
+    Args:
+        position: (B, T, 2) from `expected_position`.
+        target, source: shares of the classes in each cell, (B, K, ht, wt) and (B, K, hs, ws).
+        iterations: 0 returns the positions unchanged.
+        reach: neighbours whose moves differ by more than about this many cells belong to another chunk.
+    """
+    rows, columns = target.shape[-2:]
+    home = identity_grid(rows, columns, position.device).permute(2, 0, 1)
+    scale = position.new_tensor([columns / 2, rows / 2]).view(1, 2, 1, 1)
+    start = position.transpose(1, 2).view(-1, 2, rows, columns)
+    move = (start - home) * scale  # in cells
+    kin = (_neighbours(target) * target.unsqueeze(2)).sum(dim=1)  # (B, 25, rows, columns), 1 = same class
+    for _ in range(iterations):
+        near = _neighbours(move)  # (B, 2, 25, rows, columns)
+        gap = (near - move.unsqueeze(2)).square().sum(dim=1)
+        move = _linear_fit(near, kin * torch.exp(-gap / reach**2) + 1e-6)
+    smooth = move / scale + home
+    # Never trade a match of the right class for a smooth one of a wrong class.
+    fits = [_class_overlap(at, target, source) for at in (start, smooth)]
+    kept = torch.where(fits[1] >= fits[0] - 0.1, smooth, start)
+    return kept.flatten(2).transpose(1, 2)
+
+
+def _neighbours(field: Tensor) -> Tensor:
+    """(B, C, H, W) -> (B, C, 25, H, W): the 5x5 neighbourhood of each position."""
+    batch, channels, height, width = field.shape
+    return F.unfold(F.pad(field, (2, 2, 2, 2), mode="replicate"), 5).view(batch, channels, 25, height, width)
+
+
+def _linear_fit(near: Tensor, weight: Tensor) -> Tensor:
+    """Value at the centre of the weighted least-squares plane: (B, 2, 25, H, W), (B, 25, H, W) -> (B, 2, H, W)."""
+    step = torch.arange(-2.0, 3.0, device=near.device)
+    dy, dx = torch.meshgrid(step, step, indexing="ij")
+    basis = torch.stack([torch.ones_like(dy), dy, dx], dim=-1).view(25, 3)
+    normal = torch.einsum("bnhw,ni,nj->bhwij", weight, basis, basis)
+    right = torch.einsum("bnhw,ni,bcnhw->bhwic", weight, basis, near)
+    ridge = torch.diag(near.new_tensor([1e-6, 0.5, 0.5]))  # few neighbours: fall back to their mean
+    plane: Tensor = torch.linalg.solve(normal + ridge, right)
+    return plane[..., 0, :].permute(0, 3, 1, 2)
+
+
+def _class_overlap(position: Tensor, target: Tensor, source: Tensor) -> Tensor:
+    """(B, 1, ht, wt): overlap of each target cell's classes with those at its source position (B, 2, ht, wt)."""
+    there = F.grid_sample(source, position.permute(0, 2, 3, 1), padding_mode="border", align_corners=False)
+    return (there.clamp(min=0).sqrt() * target.sqrt()).sum(dim=1, keepdim=True)
 
 
 @torch.no_grad()
@@ -205,7 +281,10 @@ def align(logits: Tensor, image: Tensor, source: Tensor, target: Tensor, *, cons
     target_cells = (target.shape[-2] // CELL, target.shape[-1] // CELL)
     source_cells = (source.shape[-2] // CELL, source.shape[-1] // CELL)
     agreed = neighbourhood_consensus(logits.float(), target_cells, source_cells, iterations=consensus)
-    grid = pixel_grid(expected_position(agreed, source_cells), target, source)
+    position = smooth_chunks(
+        expected_position(agreed, source_cells), F.avg_pool2d(target, CELL), F.avg_pool2d(source, CELL)
+    )
+    grid = pixel_grid(position, target, source)
     copied = F.grid_sample(image.float(), grid, mode="bicubic", padding_mode="border", align_corners=False)
     labels = F.grid_sample(source.float(), grid, mode="nearest", padding_mode="border", align_corners=False)
-    return Aligned(copied.clamp(-1, 1), labels, grid)
+    return Aligned(heal_seams(copied, image.float(), target, grid), labels, grid)

@@ -20,6 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lib.book.equations import equation
 from lib.nn.alignment import Aligned, LayoutMatcher, align
 from lib.nn.blocks import ConvBlock, ResidualBlock, zero_bias
 from lib.nn.layout_encoder import LayoutEncoder
@@ -36,6 +37,7 @@ class Painting(NamedTuple):
     gate: Tensor  # (B, 1, H, W) in (0, 1): 0 copies, 1 paints
 
 
+@equation("12.1", tests="tests/equations/test_analogy.py::test_generator")
 class AnalogyGenerator(nn.Module):
     """(I_src, P_src, P_tgt) -> I_tgt for any two sizes that are multiples of 8, at least 32 px.
 
@@ -55,7 +57,7 @@ class AnalogyGenerator(nn.Module):
         super().__init__()
         self.aligned = aligned
         self.encoder_seg = LayoutEncoder(classes, layout_widths)
-        self.matcher = LayoutMatcher(layout_widths)
+        self.matcher = LayoutMatcher(classes, layout_widths)
         self.sft = nn.ModuleList(SFT(a, b) for a, b in zip(layout_widths, widths, strict=False))
         self.head = ConvBlock(3, widths[0], kernel=5)
         self.down = nn.ModuleList(ConvBlock(a, b, down=True) for a, b in pairwise(widths))
@@ -85,7 +87,7 @@ class AnalogyGenerator(nn.Module):
             features_copy = features_source
         modulation = [sft(s, t) for sft, s, t in zip(self.sft, features_copy, features_target, strict=False)]
         painted, gate = self._paint(copy.image, modulation)
-        return Painting(torch.lerp(copy.image, painted, gate), modulation, logits, copy, gate)
+        return Painting(blend(copy.image, painted, gate), modulation, logits, copy, gate)
 
     def _paint(self, image: Tensor, modulation: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
         """The U-Net of step 4, modulated after every encoder level and after every decoder level."""
@@ -100,6 +102,12 @@ class AnalogyGenerator(nn.Module):
             x = modulate(up(torch.cat([x, skip], dim=1)), gamma, beta)
         colour, gate = self.tail(x).float().split([3, 1], dim=1)
         return torch.tanh(colour), torch.sigmoid(gate - 2)  # -2: start by copying
+
+
+@equation("12.7", tests="tests/equations/test_analogy.py::test_blend")
+def blend(copied: Tensor, painted: Tensor, gate: Tensor) -> Tensor:
+    """(1 - m) * copied + m * painted, with the gate m in (0, 1) per pixel (12.7)."""
+    return torch.lerp(copied, painted, gate)
 
 
 def _unmoved(image: Tensor, source: Tensor, target: Tensor) -> Aligned:

@@ -13,9 +13,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from lib.book.equations import equation
 from lib.nn.blocks import SLOPE, pixel_norm, zero_bias
 
 
+@equation("12.2", tests="tests/equations/test_analogy.py::test_log_ratio")
 def log_ratio(target: Tensor, source: Tensor) -> Tensor:
     """log((F_t + 1) / (F_s + 1)), the numerically safe form of F_t / F_s (12.2).
 
@@ -24,6 +26,7 @@ def log_ratio(target: Tensor, source: Tensor) -> Tensor:
     return torch.log1p(target) - torch.log1p(source)
 
 
+@equation("12.3", tests="tests/equations/test_analogy.py::test_sft_branches")
 class SFT(nn.Module):
     """Scale and shift of image features from two layouts' features, by separate branches (12.3).
 
@@ -46,6 +49,7 @@ class SFT(nn.Module):
         return gamma, beta
 
 
+@equation("12.4", tests="tests/equations/test_analogy.py::test_modulate")
 def modulate(x: Tensor, gamma: Tensor, beta: Tensor) -> Tensor:
     """gamma * norm(x) + beta (12.4); at gamma = 1, beta = 0 it is the norm, not the identity."""
     return gamma * pixel_norm(x) + beta

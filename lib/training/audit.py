@@ -36,9 +36,7 @@ class AuditRow:
         return f"{self.player}/{self.term}"
 
 
-def gradient_audit(
-    game: Game, batch: Mapping[str, Any], *, runtime: Autocast | None = None
-) -> list[AuditRow]:
+def gradient_audit(game: Game, batch: Mapping[str, Any], *, runtime: Autocast | None = None) -> list[AuditRow]:
     """Measure the gradient of every term of one round, without training.
 
     Terms of a turn share a graph, which one backward pass uses up. So the round is played again for the
@@ -79,9 +77,7 @@ def assert_alive(
         if expected is not None and row.name not in expected:
             continue
         if not math.isfinite(row.norm):
-            raise DeadTerm(
-                f"The gradient of the term {row.name!r} is not finite; look for a root or log of 0."
-            )
+            raise DeadTerm(f"The gradient of the term {row.name!r} is not finite; look for a root or log of 0.")
         if row.norm == 0:
             raise DeadTerm(
                 f"The term {row.name!r} gives its player no gradient; look for a .detach(), a no_grad(), "
@@ -107,9 +103,7 @@ def audit_table(rows: Sequence[AuditRow]) -> str:
     return "\n".join(lines)
 
 
-def _measure(
-    game: Game, batch: Mapping[str, Any], runtime: Autocast | None, place: int
-) -> Iterator[AuditRow]:
+def _measure(game: Game, batch: Mapping[str, Any], runtime: Autocast | None, place: int) -> Iterator[AuditRow]:
     """The row of the term at `place` in each turn that has so many terms."""
     for index, turn in enumerate(turns_of(game, dict(batch), runtime)):
         if place < len(turn.terms):
@@ -118,9 +112,7 @@ def _measure(
 
 def _row(game: Game, index: int, turn: Turn, name: str) -> AuditRow:
     term = turn.terms[name]
-    owned = {
-        key: weight for key, weight in game.named_parameters_of(turn.player).items() if weight.requires_grad
-    }
+    owned = {key: weight for key, weight in game.named_parameters_of(turn.player).items() if weight.requires_grad}
     gradients: Sequence[torch.Tensor | None] = [None] * len(owned)
     if term.requires_grad:
         gradients = torch.autograd.grad(term, list(owned.values()), allow_unused=True)
@@ -129,9 +121,7 @@ def _row(game: Game, index: int, turn: Turn, name: str) -> AuditRow:
         for key, gradient in zip(owned, gradients, strict=True)
     }
     by_network = {
-        network: math.sqrt(
-            sum(v for key, v in squares.items() if key == network or key.startswith(f"{network}."))
-        )
+        network: math.sqrt(sum(v for key, v in squares.items() if key == network or key.startswith(f"{network}.")))
         for network in game.players[turn.player]
     }
     return AuditRow(

@@ -78,9 +78,7 @@ def save_weights(path: str | os.PathLike[str], module: nn.Module, card: Mapping[
     try:
         text = json.dumps(card, indent=2, allow_nan=False)
     except (TypeError, ValueError) as error:
-        raise CheckpointError(
-            f"The card is not plain JSON ({error}); use finite numbers and strings."
-        ) from error
+        raise CheckpointError(f"The card is not plain JSON ({error}); use finite numbers and strings.") from error
     _write(path, tensors, {"kind": _WEIGHTS, "card": text})
     write_atomically(path.with_suffix(".json"), (text + "\n").encode())
 

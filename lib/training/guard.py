@@ -89,7 +89,8 @@ class Keeper:
     def rewind(self) -> None:
         """Go back to the last good state."""
         skeleton, tensors = self._good
-        restore(self.training, unflatten(skeleton, tensors))
+        # Copies: what is restored is trained on, and the good state may be needed again.
+        restore(self.training, unflatten(skeleton, {name: tensor.clone() for name, tensor in tensors.items()}))
         self.history.truncate(self._good_round)
 
     def _copy(self) -> tuple[Any, dict[str, Tensor]]:

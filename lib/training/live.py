@@ -197,9 +197,7 @@ def _plot_player(ax: Axes, history: History, player: str, names: Sequence[str]) 
     ax.tick_params(labelsize=8)
     ax.grid(alpha=0.25)
     ax.spines[["top", "right"]].set_visible(False)
-    ax.legend(
-        loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2, fontsize=8, frameon=False, columnspacing=1.2
-    )
+    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2, fontsize=8, frameon=False, columnspacing=1.2)
 
 
 def _as_picture(sample: Sample, report: Report) -> npt.NDArray[np.uint8]:

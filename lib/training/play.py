@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -188,9 +189,7 @@ def _checked(game: Game, optimisers: Mapping[str, Optimizer] | OptimConfig) -> d
     game.check_players()
     built = optimisers.build(game) if isinstance(optimisers, OptimConfig) else dict(optimisers)
     if set(built) != set(game.players):
-        raise GameError(
-            f"The optimisers are for {sorted(built)}, but the players are {sorted(game.players)}."
-        )
+        raise GameError(f"The optimisers are for {sorted(built)}, but the players are {sorted(game.players)}.")
     for player, optimiser in built.items():
         stepped = {id(parameter) for group in optimiser.param_groups for parameter in group["params"]}
         if stepped != {id(parameter) for parameter in game.parameters_of(player)}:
@@ -205,18 +204,14 @@ def turns_of(game: Game, batch: Mapping[str, Any], runtime: Autocast | None) -> 
     """The turns of a round, computed under autocast; what the caller does between two turns is not."""
     turns = game.round(batch)
     if not isinstance(turns, Iterator):
-        raise GameError(
-            f"{type(game).__name__}.round must yield its turns, not return a {type(turns).__name__}."
-        )
+        raise GameError(f"{type(game).__name__}.round must yield its turns, not return a {type(turns).__name__}.")
     while True:
         with nullcontext() if runtime is None else runtime.autocast():
             turn = next(turns, None)
         if turn is None:
             return
         if not isinstance(turn, Turn) or turn.player not in game.players:
-            raise GameError(
-                f"{type(game).__name__}.round yielded {turn!r}; yield a Turn of one of {[*game.players]}."
-            )
+            raise GameError(f"{type(game).__name__}.round yielded {turn!r}; yield a Turn of one of {[*game.players]}.")
         yield turn
 
 
@@ -239,9 +234,7 @@ def _backward(turn: Turn, parameters: list[torch.nn.Parameter]) -> None:
         raise
 
 
-def _set_rates(
-    optimisers: Mapping[str, Optimizer], schedule: Callable[[float], float] | None, progress: float
-) -> None:
+def _set_rates(optimisers: Mapping[str, Optimizer], schedule: Callable[[float], float] | None, progress: float) -> None:
     if schedule is None:
         return
     factor = schedule(progress)
@@ -270,6 +263,12 @@ class _Clock:
         self.game, self.history, self.rounds, self.budget_s = game, history, rounds, budget_s
         self._started = time.monotonic() - history.seconds
         self.progress = self._fraction()
+        if self.progress >= 1 and rounds != 0:
+            warnings.warn(
+                f"Nothing is left to play: the game has {game.rounds_done} rounds behind it and {rounds} "
+                "were asked for. Ask for more, or build a new game.",
+                stacklevel=3,
+            )
 
     def tick(self) -> None:
         """Bring `progress` and the history's `seconds` up to date; once per round."""

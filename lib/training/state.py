@@ -114,9 +114,7 @@ def check_fit(training: Training, tree: Mapping[str, Any]) -> None:
     """Raise `StateError` where `tree` was not captured from a training like this one."""
     check_same_tensors(tree["game"], dict(training.game.state_dict()))
     if set(tree["optimisers"]) != set(training.optimisers):
-        raise StateError(
-            f"its optimisers are for {sorted(tree['optimisers'])}, not for {sorted(training.optimisers)}"
-        )
+        raise StateError(f"its optimisers are for {sorted(tree['optimisers'])}, not for {sorted(training.optimisers)}")
     for player, optimiser in training.optimisers.items():
         was, now = tree["optimisers"][player]["kind"], type(optimiser).__name__
         if was != now:
@@ -161,7 +159,7 @@ def _laid_out_like(parameter: Tensor, entry: Mapping[str, Any]) -> dict[str, Any
     def copied(value: Any) -> Any:
         if not isinstance(value, Tensor):
             return value
-        if value.shape != parameter.shape:
+        if value.shape != parameter.shape or value.ndim == 0:
             return value.clone()
         return torch.empty_like(parameter, dtype=value.dtype, requires_grad=False).copy_(value)
 

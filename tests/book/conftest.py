@@ -19,9 +19,7 @@ def chapter() -> NotebookNode:
         cells=[
             new_markdown_cell("# 12 · A title\n\nOne idea.", id="title"),
             setup,
-            new_markdown_cell(
-                "## A section\n\n![a grey square](figure.png) and [itself](12_good.ipynb#a).", id="s"
-            ),
+            new_markdown_cell("## A section\n\n![a grey square](figure.png) and [itself](12_good.ipynb#a).", id="s"),
             new_code_cell("total = 6 * 7\nprint(total)", id="answer"),
         ]
     )

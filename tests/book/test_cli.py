@@ -60,9 +60,7 @@ def test_flags_come_from_the_dataclass(fake_command: types.ModuleType, capsys: C
         FileNotFoundError(2, "No such file", "a.png"),
     ],
 )
-def test_an_expected_error_is_one_sentence(
-    error: Exception, fake_command: types.ModuleType, capsys: Capture
-) -> None:
+def test_an_expected_error_is_one_sentence(error: Exception, fake_command: types.ModuleType, capsys: Capture) -> None:
     def fail(config: PaintConfig) -> None:
         raise error
 
@@ -111,9 +109,7 @@ def test_help_lists_the_commands(words: list[str], code: int, capsys: Capture) -
 
 
 @pytest.mark.parametrize(("words", "near"), [(["docter"], "doctor"), (["book", "lnt"], "book lint")])
-def test_a_misspelt_command_is_answered_with_the_nearest(
-    words: list[str], near: str, capsys: Capture
-) -> None:
+def test_a_misspelt_command_is_answered_with_the_nearest(words: list[str], near: str, capsys: Capture) -> None:
     assert cli.main(words) == 2
     assert f"Did you mean `{near}`?" in capsys.readouterr().err
 

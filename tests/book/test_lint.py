@@ -98,12 +98,8 @@ def test_each_broken_rule_is_reported_once(name: str, chapter: NotebookNode, fol
     "cell",
     [
         add_prose("```bash\n# not a heading\n![](none.png)\n```"),
-        add_prose(
-            "An index is written `a[i](x)`, see [the question](https://example.org) and [below](#here)."
-        ),
-        add_prose(
-            "A ratio a/b, a set \\{x \\mid x \\neq y\\}, and the file `assets/layouts/china/source.png`."
-        ),
+        add_prose("An index is written `a[i](x)`, see [the question](https://example.org) and [below](#here)."),
+        add_prose("A ratio a/b, a set \\{x \\mid x \\neq y\\}, and the file `assets/layouts/china/source.png`."),
         add_code("%matplotlib inline\nhigh = 1 if 2 != 3 else 0\npath = root / 'assets' / 'tmp'"),
         add_prose('<img src="figure.png" alt="a grey square">'),
     ],

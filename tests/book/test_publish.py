@@ -139,11 +139,7 @@ def test_good_outputs_have_no_problem(chapter: NotebookNode) -> None:
         ({"kind": "stream", "name": "stdout", "text": "saved /home/reader/x.png"}, "absolute path"),
         ({"data": {"text/plain": "PosixPath('/home/reader/x')"}}, "absolute path"),
         (
-            {
-                "data": {
-                    "text/markdown": "**f** · `lib/gone.py` · lines 1–2\n\n```python\ndef f():\n    pass\n```"
-                }
-            },
+            {"data": {"text/markdown": "**f** · `lib/gone.py` · lines 1–2\n\n```python\ndef f():\n    pass\n```"}},
             "no longer exists",
         ),
     ],
@@ -156,9 +152,7 @@ def test_each_bad_output_is_reported(output: dict[str, Any], message: str, chapt
 
 
 @pytest.mark.parametrize("counts", [(None, None), (2, 1), (1, 3), (1, None)])
-def test_counts_other_than_one_to_n_are_reported(
-    counts: tuple[int | None, int | None], chapter: NotebookNode
-) -> None:
+def test_counts_other_than_one_to_n_are_reported(counts: tuple[int | None, int | None], chapter: NotebookNode) -> None:
     with_output(chapter, "stream", name="stdout", text="42\n")
     chapter.cells[1].execution_count, chapter.cells[3].execution_count = counts
     assert problems_of(chapter) == ["not executed from top to bottom: run `python -m lib book publish` on it"]

@@ -20,15 +20,11 @@ def test_every_requirement_says_why_and_the_library_comes_last() -> None:
     lines = [line for line in REQUIREMENTS if line]
     assert lines[-1] == "-e ."
     for above, line in pairwise(lines):
-        assert line.startswith("#") or above.startswith("#"), (
-            f"{line}: say in a comment above why it is needed"
-        )
+        assert line.startswith("#") or above.startswith("#"), f"{line}: say in a comment above why it is needed"
 
 
 def test_no_upper_pin_but_the_explained_ones() -> None:
-    pinned = {
-        re.split(r"[<>=]", line)[0] for line in REQUIREMENTS if not line.startswith("#") and "<" in line
-    }
+    pinned = {re.split(r"[<>=]", line)[0] for line in REQUIREMENTS if not line.startswith("#") and "<" in line}
     assert pinned == {"torch", "torchvision", "ipykernel"}
 
 
@@ -48,9 +44,7 @@ def test_the_readme_leads_nowhere_but_to_files_that_exist() -> None:
     targets = re.findall(r"\]\(([^)#\s]+)[^)]*\)", README)
     missing = [target for target in targets if "://" not in target and not (ROOT / target).exists()]
     assert missing == []
-    assert all(alt for alt in re.findall(r"!\[([^\]]*)\]", README)), (
-        "every picture of the README needs alt text"
-    )
+    assert all(alt for alt in re.findall(r"!\[([^\]]*)\]", README)), "every picture of the README needs alt text"
 
 
 def test_plain_pytest_runs_the_chapters_too() -> None:

@@ -47,9 +47,7 @@ def test_docstrings_are_left_out_only_when_asked_and_nothing_else_is() -> None:
     assert '"""' in full.code and '"""' not in short.code
     assert "# the reader's own code" in short.code
     assert "docstrings left out" in short.caption
-    statements = [
-        type(node) for node in ast.walk(ast.parse(full.code)) if isinstance(node, ast.stmt | ast.arg)
-    ]
+    statements = [type(node) for node in ast.walk(ast.parse(full.code)) if isinstance(node, ast.stmt | ast.arg)]
     kept = [type(node) for node in ast.walk(ast.parse(short.code)) if isinstance(node, ast.stmt | ast.arg)]
     assert len(statements) - len(kept) == full.code.count('"""') // 2
 

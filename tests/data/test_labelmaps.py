@@ -97,9 +97,7 @@ def test_blend_does_not_become_a_third_class() -> None:
     picture = Image.new("RGB", (96, 64), (255, 0, 0))
     picture.paste((0, 255, 0), (48, 0, 96, 64))
     picture.paste((128, 128, 0), (0, 0, 20, 20))
-    picture = picture.resize((97 * 3, 65 * 3), Image.Resampling.BICUBIC).resize(
-        (131, 87), Image.Resampling.BOX
-    )
+    picture = picture.resize((97 * 3, 65 * 3), Image.Resampling.BICUBIC).resize((131, 87), Image.Resampling.BOX)
     layout = quietly(picture)
     assert layout.classes == 3
     olive = layout.index == layout.palette.names.index("olive")
@@ -153,9 +151,7 @@ def test_report_counts() -> None:
     array[4, 19] = (120, 0, 0)
     report = inspect_label_map(array)
     assert (report.raw_colours, report.names, report.snapped, report.pixels) == (3, ("black", "red"), 1, 1024)
-    assert report.shares == pytest.approx((0.625, 0.375), abs=1e-3) and "1 of 1024 pixels snapped" in str(
-        report
-    )
+    assert report.shares == pytest.approx((0.625, 0.375), abs=1e-3) and "1 of 1024 pixels snapped" in str(report)
 
 
 # -------------------------------------------------------------------------------------- indices and names
@@ -208,9 +204,7 @@ def test_quantised_gif_is_snapped() -> None:
 
 @settings(max_examples=10)  # each one waits for the disk
 @given(
-    index=hnp.arrays(
-        np.uint8, st.tuples(st.integers(16, 24), st.integers(16, 24)), elements=st.integers(0, 4)
-    ),
+    index=hnp.arrays(np.uint8, st.tuples(st.integers(16, 24), st.integers(16, 24)), elements=st.integers(0, 4)),
     colours=st.lists(st.tuples(*[st.integers(0, 255)] * 3), min_size=5, max_size=5, unique=True),
     names=st.lists(st.text(min_size=1, max_size=8), min_size=5, max_size=5, unique=True),
 )
@@ -312,9 +306,7 @@ def test_unseen_label_is_named() -> None:
 
 def test_sizes_must_agree_or_be_asked_for() -> None:
     source = np.array(SKY, np.uint8)[scene(SKY)[0]]
-    with pytest.raises(
-        LabelError, match=r"80x56 pixels but the source layout is 160x112; pass size=\(112, 160\)"
-    ):
+    with pytest.raises(LabelError, match=r"80x56 pixels but the source layout is 160x112; pass size=\(112, 160\)"):
         read_layouts(source, [source[::2, ::2]])
     layout, (target,) = read_layouts(source, [source[::2, ::2]], size=(56, 80))
     assert (layout.height, layout.width) == (target.height, target.width) == (56, 80)

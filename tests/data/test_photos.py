@@ -205,9 +205,7 @@ def test_a_damaged_card_is_named(copied: Path) -> None:
 
 def test_an_unknown_package_is_refused(copied: Path) -> None:
     path = copied / "layout.json"
-    path.write_text(
-        path.read_text(encoding="utf-8").replace('"scikit-learn"', '"elsewhere"'), encoding="utf-8"
-    )
+    path.write_text(path.read_text(encoding="utf-8").replace('"scikit-learn"', '"elsewhere"'), encoding="utf-8")
     with pytest.raises(PhotoError, match="package 'elsewhere'"):
         load_photo("flower")
 

@@ -33,9 +33,7 @@ def naive_patches(image: Tensor, size: int) -> list[Tensor]:
 
 def naive_coherence(output: Tensor, source: Tensor, size: int) -> Tensor:
     """The printed equation: a mean over V of a minimum over U."""
-    minima = [
-        min((v - u).square().mean() for u in naive_patches(source, size)) for v in naive_patches(output, size)
-    ]
+    minima = [min((v - u).square().mean() for u in naive_patches(source, size)) for v in naive_patches(output, size)]
     return torch.stack(minima).mean()
 
 
@@ -138,9 +136,7 @@ def test_a_random_subset_is_unbiased() -> None:
     output, source = noise(1, 3, 20, 20), noise(1, 3, 20, 20, seed=1)
     whole = patch_coherence(output, source, sizes=(3,))
     draw = generator(3)
-    parts = torch.stack(
-        [patch_coherence(output, source, sizes=(3,), subset=40, generator=draw) for _ in range(60)]
-    )
+    parts = torch.stack([patch_coherence(output, source, sizes=(3,), subset=40, generator=draw) for _ in range(60)])
     assert parts.std() > 0
     assert (parts.mean() - whole).abs() < 4 * parts.std() / 60**0.5
 
@@ -190,12 +186,8 @@ def test_refinement_never_raises_the_objective(completeness: float) -> None:
     image, source = noise(2, 3, 24, 20), noise(1, 3, 22, 26, seed=1)
     values = []
     for _ in range(6):
-        values.append(
-            patch_coherence(image, source, sizes=(5,), distance="squared", completeness=completeness)
-        )
-        image = patch_refine(
-            image, source, sizes=(5,), levels=(1,), iterations=1, stride=1, completeness=completeness
-        )
+        values.append(patch_coherence(image, source, sizes=(5,), distance="squared", completeness=completeness))
+        image = patch_refine(image, source, sizes=(5,), levels=(1,), iterations=1, stride=1, completeness=completeness)
     assert all(after <= before + 1e-6 for before, after in pairwise(values))
     assert values[-1] < 0.9 * values[0]
 
@@ -212,9 +204,7 @@ def test_refinement_with_labels_repaints_a_class() -> None:
     layout[:, 0, :, :16], layout[:, 1, :, 16:] = 1, 1
     source = 0.1 * noise(1, 3, 16, 32) + 0.5 * (layout[:, 1:] - layout[:, :1])
     mirrored = layout.flip(-1)
-    refined = patch_refine(
-        source, source, levels=(1,), image_layout=mirrored, source_layout=layout, label_weight=4.0
-    )
+    refined = patch_refine(source, source, levels=(1,), image_layout=mirrored, source_layout=layout, label_weight=4.0)
     assert refined[..., :12].mean() > 0.4
     assert refined[..., 20:].mean() < -0.4
 

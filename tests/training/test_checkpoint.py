@@ -139,9 +139,7 @@ def test_nan_is_never_saved(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("call", ["replace", "fsync"])
-def test_a_crash_while_writing_leaves_the_old_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str
-) -> None:
+def test_a_crash_while_writing_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str) -> None:
     path, training = tmp_path / "a.safetensors", fresh()
     save_training(path, training)
     old = path.read_bytes()
@@ -206,9 +204,7 @@ def test_another_architecture_or_set_up_is_explained(tmp_path: Path) -> None:
 
 def test_weights_round_trip_with_their_card(tmp_path: Path) -> None:
     path, game = tmp_path / "g.safetensors", CircleGan()
-    card = weights_card(
-        config=CONFIG, seed=3, data="circle", metrics={"distance": 0.25}, device="cpu", seconds=1.234
-    )
+    card = weights_card(config=CONFIG, seed=3, data="circle", metrics={"distance": 0.25}, device="cpu", seconds=1.234)
     save_weights(path, game.G, card)
     other = CircleGan(seed=4).G
     read = load_weights(path, other)

@@ -85,6 +85,13 @@ def test_training_reaches_its_goal() -> None:
     assert distance[-20:].mean() < 0.3 * distance[:5].mean()
 
 
+def test_playing_a_finished_game_again_says_so() -> None:
+    game = CircleGan()
+    play(game, Circle(), 2, optimisers=SGD)
+    with pytest.warns(UserWarning, match="has 2 rounds behind it and 2 were asked for"):
+        assert len(play(game, Circle(), 2, optimisers=SGD)) == 0
+
+
 def test_the_average_moves_once_after_each_round() -> None:
     game, weights = CircleGan(), []
     ema, copy = EMA(game.G, 0.5), EMA(game.G, 0.5)

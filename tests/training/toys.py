@@ -35,9 +35,7 @@ class CircleGan(Game):
         x = batch["x"]
         fake = self.draw(len(x))
         yield Turn("D", real=F.softplus(-self.D(x)).mean(), fake=F.softplus(self.D(fake.detach())).mean())
-        yield Turn(
-            "G", gan=F.softplus(-self.D(fake)).mean(), size=0.1 * (fake.norm(dim=1) - 1).square().mean()
-        )
+        yield Turn("G", gan=F.softplus(-self.D(fake)).mean(), size=0.1 * (fake.norm(dim=1) - 1).square().mean())
 
 
 class Circle:

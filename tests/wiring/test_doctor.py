@@ -28,9 +28,7 @@ def test_every_check_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
 def test_something_to_fix_sets_the_exit_code(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(
-        doctor, "CHECKS", {"tea": lambda: ("cold", "boil water"), "cup": lambda: ("here", "")}
-    )
+    monkeypatch.setattr(doctor, "CHECKS", {"tea": lambda: ("cold", "boil water"), "cup": lambda: ("here", "")})
     assert doctor.run() == 1
     assert capsys.readouterr().out == "[fix] tea: cold -> boil water\n[ok] cup: here\n1 of 2 things to fix.\n"
 
@@ -83,9 +81,7 @@ def test_builds_that_do_not_match(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(importlib, "import_module", import_module)
     says, mend = doctor._torch()
-    assert (
-        "two different builds (operator torchvision::nms does not exist)" in says and mend == doctor.INSTALL
-    )
+    assert "two different builds (operator torchvision::nms does not exist)" in says and mend == doctor.INSTALL
 
 
 def test_old_python(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,9 +17,7 @@ def pretend(monkeypatch: pytest.MonkeyPatch, *, amx: bool = False, avx512_bf16: 
 
 
 @pytest.mark.parametrize(("amx", "avx512_bf16"), [(False, False), (True, False), (False, True)])
-def test_bf16_only_where_the_cpu_multiplies_it(
-    monkeypatch: pytest.MonkeyPatch, amx: bool, avx512_bf16: bool
-) -> None:
+def test_bf16_only_where_the_cpu_multiplies_it(monkeypatch: pytest.MonkeyPatch, amx: bool, avx512_bf16: bool) -> None:
     pretend(monkeypatch, amx=amx, avx512_bf16=avx512_bf16)
     fast = amx or avx512_bf16
     assert fast_dtype("cpu") is (torch.bfloat16 if fast else torch.float32)
@@ -27,9 +25,7 @@ def test_bf16_only_where_the_cpu_multiplies_it(
     assert Runtime.detect("cpu") == Runtime(torch.device("cpu"), fast_dtype("cpu"), fast)
 
 
-@pytest.mark.parametrize(
-    ("flags", "fast"), [("fpu avx2", False), ("fpu amx_bf16", True), ("avx512_bf16", True)]
-)
+@pytest.mark.parametrize(("flags", "fast"), [("fpu avx2", False), ("fpu amx_bf16", True), ("avx512_bf16", True)])
 def test_flags_of_the_cpu_stand_in_for_torch(monkeypatch: pytest.MonkeyPatch, flags: str, fast: bool) -> None:
     for name in ("_is_amx_tile_supported", "_is_avx512_bf16_supported"):
         monkeypatch.delattr(torch.cpu, name, raising=False)
@@ -91,9 +87,7 @@ def test_place_sets_the_layout_of_images_only(channels_last: bool) -> None:
     assert place(torch.arange(3)).dtype is torch.int64
 
 
-@pytest.mark.parametrize(
-    ("value", "expected"), [(None, "quick"), ("", "quick"), ("full", "full"), ("QUICK", "quick")]
-)
+@pytest.mark.parametrize(("value", "expected"), [(None, "quick"), ("", "quick"), ("full", "full"), ("QUICK", "quick")])
 def test_profile(monkeypatch: pytest.MonkeyPatch, value: str | None, expected: str) -> None:
     monkeypatch.delenv("BOOK_PROFILE", raising=False)
     if value is not None:

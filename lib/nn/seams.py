@@ -1,0 +1,66 @@
+"""Heal the seams of a copied picture in the gradient domain (after Perez et al. 2003, Poisson image editing).
+
+Two chunks copied from different places of one sky meet in a step of brightness. The step is in no gradient of
+the photo. So we ask for the picture whose differences between neighbours are those of the copy, except across
+such a seam, where they are those of the photo on either side.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+TEAR = 1.5  # px; neighbours copied from places further apart than this belong to two chunks
+
+
+@torch.no_grad()
+def heal_seams(copied: Tensor, image: Tensor, layout: Tensor, grid: Tensor, *, anchor: float = 1e-3) -> Tensor:
+    """argmin_u  sum_edges (u_p - u_q - v_pq)^2 + anchor * sum_p (u_p - copied_p)^2, solved exactly.
+
+    v is the difference of the copy, or across a seam inside one class the mean difference of the photo on its
+    two sides. Seams between two classes are edges of the picture and stay.
+
+    Args:
+        copied: (B, 3, H, W), the photo sampled at ``grid``.
+        image: (B, 3, h, w), the photo.
+        layout: (B, K, H, W) one-hot labels that the copy is meant to have.
+        grid: (B, H, W, 2).
+        anchor: pull to the colours of the copy; brightness is evened out over about anchor ** -0.5 pixels.
+
+    Returns:
+        (B, 3, H, W) in [-1, 1].
+    """
+    labels = layout.argmax(dim=1, keepdim=True)
+    size = grid.new_tensor([image.shape[-1] / 2, image.shape[-2] / 2])
+    at = (grid * size).permute(0, 3, 1, 2)  # source position in pixels
+    divergence = torch.zeros_like(copied)
+    for axis, pad in ((-1, (0, 1, 0, 0)), (-2, (0, 0, 0, 1))):
+        step = at.new_tensor([1.0, 0.0] if axis == -1 else [0.0, 1.0]).view(1, 2, 1, 1)
+        torn = (at.diff(dim=axis) - step).abs().amax(dim=1, keepdim=True) > TEAR
+        seam = torn & (labels.diff(dim=axis) == 0)
+        slope = F.pad(image.diff(dim=axis), pad)  # of the photo, towards the next pixel
+        slope = F.grid_sample(slope, grid, mode="nearest", padding_mode="border", align_corners=False)
+        length = copied.shape[axis] - 1
+        sides = (slope.narrow(axis, 0, length) + slope.narrow(axis, 1, length)) / 2
+        wanted = torch.where(seam, sides, copied.diff(dim=axis))
+        divergence.narrow(axis, 0, length).add_(wanted)
+        divergence.narrow(axis, 1, length).sub_(wanted)
+    return _solve_poisson(anchor * copied - divergence, anchor).clamp(-1, 1)
+
+
+def _solve_poisson(right: Tensor, anchor: float) -> Tensor:
+    """u with (anchor + L) u = right, L the Laplacian of the pixel grid with free borders.
+
+    The mirrored picture is periodic, so one FFT diagonalises L.
+    """
+    height, width = right.shape[-2:]
+    mirrored = torch.cat([right, right.flip(-1)], dim=-1)
+    mirrored = torch.cat([mirrored, mirrored.flip(-2)], dim=-2)
+    rows = 2 - 2 * torch.cos(torch.arange(2 * height, device=right.device) * (math.pi / height))
+    columns = 2 - 2 * torch.cos(torch.arange(width + 1, device=right.device) * (math.pi / width))
+    spectrum = torch.fft.rfft2(mirrored) / (anchor + rows.unsqueeze(1) + columns)
+    solved: Tensor = torch.fft.irfft2(spectrum, s=mirrored.shape[-2:])[..., :height, :width]
+    return solved
