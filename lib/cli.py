@@ -58,6 +58,12 @@ COMMANDS = (
         "lib.book.publish",
         "main",
     ),
+    Command(
+        ("book", "overview"),
+        "paint the README's picture with the shipped models",
+        "lib.book.overview",
+        "main",
+    ),
     Command(("book", "lint"), "check chapters against the book's rules", "lib.book.lint", "main"),
 )
 

@@ -24,9 +24,9 @@ from scipy import ndimage
 from torch import Tensor
 
 from lib.data.augment import WarpConfig, identity_grid, random_grid, warp_image, warp_layout
-from lib.losses.analogy import IGNORE
-from lib.nn.alignment import CELL
 
+CELL = 4  # px; the matching works on cells of CELL x CELL pixels
+IGNORE = -100  # match index of a target cell whose true source is unknown
 MODES = ("warp", "move", "warp back", "move", "reconstruct")  # one fifth reconstruction, as the official code
 
 

@@ -105,8 +105,8 @@ class Analogist:
 
         Args:
             target: same classes as the photo's layout, any size divisible by 8.
-            refine: descend the patch coherence once more, on the finished picture: each patch is replaced
-                by its nearest patches of the photo (`lib.losses.refine.patch_refine`).
+            refine: descend the patch coherence once more, on the finished picture: patches that resemble no
+                patch of the photo are pulled to the nearest one (`lib.losses.refine.patch_refine`).
         """
         image = self.painting(target).image.float()
         if refine:
@@ -172,7 +172,7 @@ def untrained(classes: int, config: AnalogyConfig, *, seed: int, runtime: Runtim
 def refined(image: Tensor, photo: Tensor, target: LabelMap, layout: LabelMap) -> Tensor:
     """Descend the patch coherence on a finished picture (B, 3, H, W), matching within classes."""
     return patch_refine(
-        image, photo, sizes=(5,), levels=(1,), iterations=2, stride=1, completeness=0.0, power=0.8,
+        image, photo, sizes=(5,), levels=(1,), iterations=3, stride=2, completeness=0.0, power=0.8, tolerance=0.02,
         image_layout=target.one_hot(image.device), source_layout=layout.one_hot(image.device), label_weight=0.3,
     )  # fmt: skip
 

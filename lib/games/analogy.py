@@ -58,7 +58,7 @@ class AnalogyConfig:
     layout_widths: tuple[int, ...] = (16, 32, 64, 64, 64)  # channels of E_seg, down to scale 1/16
     residual_blocks: int = 2  # of G at its coarsest scale
     d_width: int = 32  # channels of D's first convolution
-    s_width: int = 24  # channels of S's first convolution
+    s_width: int = 16  # channels of S's first convolution
     aligned: bool = True  # copy before painting; False is the paper's generator
     consensus: int = 2  # iterations of the consensus on matches while training
     lr: float = 1e-3  # Adam, all players; falls linearly over the second half
@@ -66,6 +66,7 @@ class AnalogyConfig:
     patch_sizes: tuple[int, ...] = (5,)  # px, patches of the coherence term
     patch_levels: tuple[int, ...] = (1, 2)  # scales of the coherence term, 2 = half size
     patch_subset: int = 256  # output patches per round and scale that look for their match
+    completeness: float = 0.0  # weight of the reverse direction: every photo patch should be found in the output
     weights: LossWeights = field(default_factory=LossWeights)  # of G's terms
     stream: StreamConfig = field(default_factory=StreamConfig)  # augmentation
 
@@ -162,5 +163,6 @@ class Analogy(Game):
         c = self.config
         return patch_coherence(
             fake, batch["image"], sizes=c.patch_sizes, levels=c.patch_levels, subset=c.patch_subset,
+            completeness=c.completeness,
             generator=self.generator,
         )  # fmt: skip

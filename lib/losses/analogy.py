@@ -7,10 +7,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lib.book.equations import equation
+from lib.data.single_photo import IGNORE
 
-__all__ = ["IGNORE", "correspondence", "fixed_point", "reconstruction", "semantic_alignment"]
-
-IGNORE = -100  # match index of a target cell whose true source is unknown
+__all__ = ["correspondence", "fixed_point", "reconstruction", "semantic_alignment"]
 
 
 @equation("12.12", tests="tests/equations/test_analogy.py::test_semantic_alignment")

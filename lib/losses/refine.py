@@ -32,6 +32,7 @@ def patch_refine(
     stride: int = 2,
     completeness: float = 1.0,
     power: float = 2.0,
+    tolerance: float = 0.0,
     image_layout: Tensor | None = None,
     source_layout: Tensor | None = None,
     label_weight: float = 0.0,
@@ -59,6 +60,8 @@ def patch_refine(
         stride: step between the patches that vote; at most the smallest size.
         completeness: weight of the reverse vote, in which every source patch asks for a place in the image.
         power: minimise sum d^power by reweighting; 2 is the plain mean, 0.8 trusts good matches more.
+        tolerance: a patch closer to its match than about this mean squared distance votes for itself, so that
+            what is good is not averaged with what is merely near; 0 replaces every patch.
         image_layout, source_layout, label_weight: guide the match as in ``patch_coherence``.
 
     Returns:
@@ -78,7 +81,7 @@ def patch_refine(
         gs = None if guide_s is None else downsample(guide_s, level)
         refined = start
         for _ in range(iterations):
-            ballots = [_ballot(refined, src, gi, gs, s, stride, completeness, power) for s in sizes]
+            ballots = [_ballot(refined, src, gi, gs, s, stride, completeness, power, tolerance) for s in sizes]
             votes, weights = (torch.stack(parts).sum(dim=0) for parts in zip(*ballots, strict=True))
             refined = votes / weights
         change = refined - start
@@ -90,7 +93,7 @@ def patch_refine(
 
 def _ballot(
     image: Tensor, source: Tensor, guide_i: Tensor | None, guide_s: Tensor | None,
-    size: int, stride: int, completeness: float, power: float,
+    size: int, stride: int, completeness: float, power: float, tolerance: float,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
     """E-step for one patch size: sums of votes (B, C, H, W) and of their weights (B, 1, H, W)."""
     batch, shape = image.shape[0], (image.shape[2], image.shape[3])
@@ -102,7 +105,11 @@ def _ballot(
     rows = covering_rows(*shape, size, stride, image.device)
     squared, found = nearest_patches(search_here.index_select(1, rows), search_there)
     weight = _reweight(squared, power) / len(rows)
-    votes, weights = vote_patches(take_patches(there, found), weight, rows.expand(batch, -1), shape, size)
+    said = take_patches(there, found)
+    if tolerance:
+        own = here.index_select(1, rows)
+        said = torch.lerp(said, own, torch.exp(-squared / tolerance).unsqueeze(-1))
+    votes, weights = vote_patches(said, weight, rows.expand(batch, -1), shape, size)
     if completeness:
         rows = covering_rows(source.shape[2], source.shape[3], size, stride, image.device)
         asking = search_there.index_select(1, rows).expand(batch, -1, -1)

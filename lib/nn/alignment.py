@@ -22,10 +22,9 @@ from torch import Tensor, nn
 
 from lib.book.equations import equation
 from lib.data.augment import identity_grid
+from lib.data.single_photo import CELL
 from lib.nn.blocks import SLOPE
 from lib.nn.seams import heal_seams
-
-CELL = 4  # pixels per side of a cell
 
 
 class Aligned(NamedTuple):
@@ -70,22 +69,27 @@ class LayoutMatcher(nn.Module):
             target_features, source_features: outputs of the `LayoutEncoder`.
             target, source: the one-hot layouts (B, K, H, W).
         """
-        query = self._descriptors(target_features).flatten(2)  # (B, dim, T)
-        key = self._descriptors(source_features).flatten(2)  # (B, dim, S)
-        similarity = torch.bmm(query.transpose(1, 2), key) * self.log_sharpness.exp()
-        # Bhattacharyya overlap of the classes inside the two cells: 1 = same mixture, 0 = no common class.
-        shares = [F.avg_pool2d(layout, CELL) for layout in (target, source)]
-        overlap = torch.bmm(shares[0].flatten(2).sqrt().transpose(1, 2), shares[1].flatten(2).sqrt())
-        return similarity - self._distance(*shares) - self.class_penalty * (1 - overlap)
+        with torch.autocast(target.device.type, enabled=False):  # positions need float32
+            shares = [F.avg_pool2d(layout.float(), CELL) for layout in (target, source)]
+            query = self._descriptors(target_features).flatten(2).transpose(1, 2)  # (B, T, dim)
+            key = self._descriptors(source_features).flatten(2)  # (B, dim, S)
+            distance_query, distance_key = self._distance_factors(*shares)
+            # Every part of the logits is a product of something of t and something of s: one matrix product.
+            left = [query * self.log_sharpness.exp(), distance_query]
+            left.append(self.class_penalty * shares[0].flatten(2).sqrt().transpose(1, 2))
+            right = [key, distance_key, shares[1].flatten(2).sqrt()]
+            return torch.bmm(torch.cat(left, dim=2), torch.cat(right, dim=1)) - self.class_penalty
 
-    def _distance(self, target: Tensor, source: Tensor) -> Tensor:
-        """(B, T, S): squared distance of the cells in the picture, weighted by the target's classes."""
+    def _distance_factors(self, target: Tensor, source: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, T, 5) and (B, 5, S), whose product is -stay_x (x_t - x_s)^2 - stay_y (y_t - y_s)^2."""
         here, there = (
             identity_grid(share.shape[-2], share.shape[-1], share.device).flatten(0, 1) for share in (target, source)
         )
-        weight = target.flatten(2).transpose(1, 2) @ F.softplus(self.stay)  # (B, T, 2)
-        gap = (here.unsqueeze(1) - there.unsqueeze(0)).square()  # (T, S, 2)
-        return weight[..., :1] * gap[..., 0] + weight[..., 1:] * gap[..., 1]
+        stay = target.flatten(2).transpose(1, 2) @ F.softplus(self.stay)  # (B, T, 2)
+        alone = (-stay * here.square()).sum(dim=2, keepdim=True)
+        query = torch.cat([alone, 2 * stay * here, -stay], dim=2)
+        key = torch.cat([torch.ones_like(there[:, :1]), there, there.square()], dim=1).T
+        return query, key.expand(target.shape[0], -1, -1)
 
     def _descriptors(self, features: list[Tensor]) -> Tensor:
         """(B, dim, H/4, W/4), unit length. Position is part of it: sky belongs high, grass low."""
@@ -117,11 +121,20 @@ def neighbourhood_consensus(
     batch, (ht, wt), (hs, ws) = logits.shape[0], target_size, source_size
     current = logits
     for _ in range(iterations):
-        belief = current.softmax(dim=2).view(batch * ht * wt, 1, hs, ws)
-        belief = F.max_pool2d(belief, 3, stride=1, padding=1).view(batch, ht, wt, hs, ws)
+        belief = current.softmax(dim=2).view(batch, ht, wt, hs, ws)
+        belief = _widened(_widened(belief, 3), 4)  # one cell of slack
         votes = _diagonal_sum(_diagonal_sum(belief, 1, 3), 2, 4)  # separable: rows, then columns
         current = logits + weight * torch.log(votes.view_as(logits) / 9 + 1e-3)
     return current
+
+
+def _widened(a: Tensor, dim: int) -> Tensor:
+    """Maximum over three neighbours along ``dim``; several times faster than max_pool2d on the CPU."""
+    out, length = a.clone(), a.shape[dim] - 1
+    first, last = out.narrow(dim, 0, length), out.narrow(dim, 1, length)
+    torch.maximum(first, a.narrow(dim, 1, length), out=first)
+    torch.maximum(last, a.narrow(dim, 0, length), out=last)
+    return out
 
 
 def _diagonal_sum(a: Tensor, target_dim: int, source_dim: int) -> Tensor:
@@ -169,8 +182,8 @@ def smooth_chunks(
         reach: neighbours whose moves differ by more than about this many cells belong to another chunk.
     """
     rows, columns = target.shape[-2:]
-    home = identity_grid(rows, columns, position.device).permute(2, 0, 1)
-    scale = position.new_tensor([columns / 2, rows / 2]).view(1, 2, 1, 1)
+    home = _unmoved(target, source).permute(2, 0, 1)
+    scale = position.new_tensor([source.shape[-1] / 2, source.shape[-2] / 2]).view(1, 2, 1, 1)
     start = position.transpose(1, 2).view(-1, 2, rows, columns)
     move = (start - home) * scale  # in cells
     kin = (_neighbours(target) * target.unsqueeze(2)).sum(dim=1)  # (B, 25, rows, columns), 1 = same class
@@ -228,18 +241,19 @@ def pixel_grid(position: Tensor, target: Tensor, source: Tensor) -> Tensor:
     batch, _, height, width = target.shape
     ht, wt = height // CELL, width // CELL
     cells = position.view(batch, ht, wt, 2).permute(0, 3, 1, 2)
-    offset = cells - identity_grid(ht, wt, cells.device).permute(2, 0, 1)  # move of each cell
-    torn = F.interpolate(_spread(offset, (ht, wt)), size=(height, width), mode="nearest") > 1.0
+    offset = cells - _unmoved(target, source, CELL).permute(2, 0, 1)  # move of each cell
+    source_cells = source.shape[-2] // CELL, source.shape[-1] // CELL
+    torn = F.interpolate(_spread(offset, source_cells), size=(height, width), mode="nearest") > 1.0
 
     smooth = F.interpolate(offset, size=(height, width), mode="bilinear")
     chunks = F.unfold(F.pad(offset, (1, 1, 1, 1), mode="replicate"), 3).view(batch, 2 * 9, ht, wt)
     chunks = F.interpolate(chunks, size=(height, width), mode="nearest").view(batch, 2, 9, height, width)
-    base = identity_grid(height, width, cells.device).permute(2, 0, 1)
+    base = _unmoved(target, source).permute(2, 0, 1)
     candidates = torch.cat([smooth.unsqueeze(2), chunks], dim=2) + base.unsqueeze(1)  # (B, 2, 10, H, W)
 
-    wanted = target.argmax(dim=1, keepdim=True).float() + 1  # + 1: 0 is the label of "outside"
+    wanted = class_number(target)
     found = F.grid_sample(
-        source.argmax(dim=1, keepdim=True).float() + 1,
+        class_number(source),
         candidates.permute(0, 2, 3, 4, 1).reshape(batch, 10 * height, width, 2),
         mode="nearest", align_corners=False,
     ).view(batch, 10, height, width)  # fmt: skip
@@ -249,8 +263,26 @@ def pixel_grid(position: Tensor, target: Tensor, source: Tensor) -> Tensor:
     return candidates.gather(2, choice).squeeze(2).permute(0, 2, 3, 1)
 
 
+def _unmoved(target: Tensor, source: Tensor, block: int = 1) -> Tensor:
+    """(rows, columns, 2): where each position of the target lies in the source if it is copied without a move.
+
+    One pixel stays one pixel. Where the sizes differ, the move of a part is then constant, not a stretch.
+
+    Args:
+        block: positions are blocks of so many pixels.
+    """
+    rows, columns = target.shape[-2] // block, target.shape[-1] // block
+    scale = target.new_tensor([target.shape[-1] / source.shape[-1], target.shape[-2] / source.shape[-2]])
+    return identity_grid(rows, columns, target.device) * scale
+
+
+def class_number(one_hot: Tensor) -> Tensor:
+    """(B, K, H, W) -> (B, 1, H, W): 1 ... K, as floats; 0 is left for "outside", which `grid_sample` pads with."""
+    return torch.einsum("bkhw,k->bhw", one_hot, torch.arange(1.0, one_hot.shape[1] + 1, device=one_hot.device))[:, None]
+
+
 def _spread(offset: Tensor, size: tuple[int, int]) -> Tensor:
-    """(B, 1, ht, wt): largest difference of moves within the 3x3 neighbourhood, in cells."""
+    """(B, 1, ht, wt): largest difference of moves within the 3x3 neighbourhood, in source cells."""
     scale = offset.new_tensor([size[1] / 2, size[0] / 2]).view(1, 2, 1, 1)
     padded = F.pad(offset * scale, (1, 1, 1, 1), mode="replicate")
     return (F.max_pool2d(padded, 3, 1) + F.max_pool2d(-padded, 3, 1)).amax(dim=1, keepdim=True)

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-TEAR = 1.5  # px; neighbours copied from places further apart than this belong to two chunks
+TEAR = 1.5  # px; neighbours whose distance in the photo is off by more than this belong to two chunks
 
 
 @torch.no_grad()
@@ -33,13 +33,14 @@ def heal_seams(copied: Tensor, image: Tensor, layout: Tensor, grid: Tensor, *, a
     Returns:
         (B, 3, H, W) in [-1, 1].
     """
-    labels = layout.argmax(dim=1, keepdim=True)
+    labels = torch.einsum("bkhw,k->bhw", layout, torch.arange(layout.shape[1], device=layout.device).float())[:, None]
     size = grid.new_tensor([image.shape[-1] / 2, image.shape[-2] / 2])
     at = (grid * size).permute(0, 3, 1, 2)  # source position in pixels
     divergence = torch.zeros_like(copied)
     for axis, pad in ((-1, (0, 1, 0, 0)), (-2, (0, 0, 0, 1))):
         step = at.new_tensor([1.0, 0.0] if axis == -1 else [0.0, 1.0]).view(1, 2, 1, 1)
-        torn = (at.diff(dim=axis) - step).abs().amax(dim=1, keepdim=True) > TEAR
+        # abs: in a mirrored chunk the neighbour lies one pixel back, which is no tear.
+        torn = (at.diff(dim=axis).abs() - step).abs().amax(dim=1, keepdim=True) > TEAR
         seam = torn & (labels.diff(dim=axis) == 0)
         slope = F.pad(image.diff(dim=axis), pad)  # of the photo, towards the next pixel
         slope = F.grid_sample(slope, grid, mode="nearest", padding_mode="border", align_corners=False)

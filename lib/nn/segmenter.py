@@ -11,7 +11,7 @@ from lib.nn.blocks import SLOPE
 class Segmenter(nn.Module):
     """Photo (B, 3, H, W) in [-1, 1] -> class logits (B, K, H, W).
 
-    Works at half resolution with dilated convolutions: receptive field 31 px, enough for texture and
+    Works at half resolution with dilated convolutions: receptive field 32 px, enough for texture and
     surroundings, too little to learn the one layout by heart.
 
     Args:

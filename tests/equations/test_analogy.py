@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from lib.data.single_photo import CELL, IGNORE
 from lib.losses.adversarial import feature_matching, lsgan_fake, lsgan_real
-from lib.losses.analogy import IGNORE, correspondence, fixed_point, reconstruction, semantic_alignment
-from lib.nn.alignment import CELL, LayoutMatcher, neighbourhood_consensus
+from lib.losses.analogy import correspondence, fixed_point, reconstruction, semantic_alignment
+from lib.nn.alignment import LayoutMatcher, neighbourhood_consensus
 from lib.nn.analogy_generator import AnalogyGenerator, blend
 from lib.nn.layout_encoder import LayoutEncoder
 from lib.nn.segmenter import Segmenter
