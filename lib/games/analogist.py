@@ -179,9 +179,9 @@ def refined(image: Tensor, photo: Tensor, target: LabelMap, layout: LabelMap) ->
 
 def check_photo(image: Tensor, layout: LabelMap) -> None:
     """Raise unless a photo (3, H, W) and its layout can be trained on."""
-    height, width = image.shape[-2:]
     if image.ndim != 3 or image.shape[0] != 3:
         raise ValueError(f"The photo must have shape (3, height, width), not {tuple(image.shape)}.")
+    height, width = image.shape[-2:]
     if height % 8 or width % 8 or min(height, width) < LEAST_SIDE:
         raise ValueError(
             f"The photo is {width} x {height} px; both sides must be multiples of 8 and at least {LEAST_SIDE}: "
@@ -203,6 +203,11 @@ def check_target(target: LabelMap, layout: LabelMap) -> None:
         raise LabelError(
             f"The target has {target.classes} classes and the photo's layout {layout.classes}; "
             "read both with read_layouts, so that they share one palette."
+        )
+    if target.palette.names != layout.palette.names:
+        raise LabelError(
+            f"The classes of the target are {', '.join(target.palette.names)}, those of the photo's layout "
+            f"{', '.join(layout.palette.names)}; read both with read_layouts, so that they share one palette."
         )
     if target.height % 8 or target.width % 8 or min(target.height, target.width) < LEAST_SIDE:
         raise LabelError(

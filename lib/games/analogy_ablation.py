@@ -12,9 +12,11 @@ A term earns its place if its absence moves the number that the term is meant to
     fixed_point     fixed_point_gap, identity_error
 
 The pictures are those of the generator alone, not refined: refinement descends the patch coherence once more
-and would hide what the training did. Half of the variants use the paper's generator. Where the photo is
-copied to the new layout before it is painted, much of the layout is right by construction; where it is not,
-`semantics` and D are the only terms that ask for the layout of an unseen target.
+and would hide what the training did.
+
+Four variants use the paper's way: the features of the unmoved photo are modulated, nothing is copied to the new
+layout first. Where it is copied, much of the layout is right by construction; where it is not, S and D are all
+that asks for the layout of a target. The gate, which may keep pixels of the unmoved photo, is ours and stays.
 """
 
 from __future__ import annotations

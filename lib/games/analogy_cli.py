@@ -23,6 +23,7 @@ from lib.runtime import Runtime, profile, seeded
 from lib.training.live import ProgressPrinter
 
 ASPECT_SLACK = 0.02  # a label map may differ from its photo by this much in aspect ratio: rounding, not cropping
+OTHER_PHOTO = 0.05  # mean difference of two pictures in [-1, 1] above which they are not the same photo, saved twice
 
 
 @dataclass(frozen=True)
@@ -59,10 +60,10 @@ class AnalogyCommand:
 def main(config: AnalogyCommand) -> int:
     """Run the command; errors are one-sentence exceptions."""
     _check(config)
-    size = config.side or _profile(config).side
-    image, layout, targets = _read(config, size)
+    reused = None if config.model is None else Analogist.load(config.model, runtime=Runtime.detect(config.device))
+    image, layout, targets = _read(config, _side(config, reused))
     config.out.mkdir(parents=True, exist_ok=True)
-    analogist = _learned(config, image, layout)
+    analogist = _learned(config, image, layout) if reused is None else _fitting(config, reused, image, layout)
     pictures = {name: analogist.paint(target) for name, target in targets.items()}
     for name, picture in pictures.items():
         write_png(picture, config.out / f"{name}.png")
@@ -112,10 +113,22 @@ def _check(config: AnalogyCommand) -> None:
         raise ValueError(f"--side is {config.side}; pictures need at least 32 px.")
     if config.minutes is not None and config.minutes <= 0:
         raise ValueError(f"--minutes is {config.minutes}; give a positive number.")
+    if config.out.exists() and not config.out.is_dir():
+        raise ValueError(f"--out {config.out} is a file; give a folder for the results.")
     stems = [path.stem for path in config.target]
     repeated = sorted({stem for stem in stems if stems.count(stem) > 1})
     if repeated:
         raise ValueError(f"Two targets are called {repeated[0]!r}; results are named after them, so rename one.")
+
+
+def _side(config: AnalogyCommand, reused: Analogist | None) -> int:
+    """Long side of the photo in pixels; a trained model has its own."""
+    if reused is None:
+        return config.side or _profile(config).side
+    own = max(reused.layout.height, reused.layout.width)
+    if config.side not in (None, own):
+        raise ValueError(f"--side is {config.side}, but {config.model} was trained at {own} px; leave --side out.")
+    return own
 
 
 def _read(config: AnalogyCommand, side: int) -> tuple[Tensor, LabelMap, dict[str, LabelMap]]:
@@ -144,8 +157,6 @@ def _read(config: AnalogyCommand, side: int) -> tuple[Tensor, LabelMap, dict[str
 
 
 def _learned(config: AnalogyCommand, image: Tensor, layout: LabelMap) -> Analogist:
-    if config.model is not None:
-        return _reused(config.model, layout, config.device)
     chosen = _profile(config)
     chosen = replace(chosen, side=config.side or chosen.side)
     check_photo(image, layout)
@@ -162,14 +173,17 @@ def _learned(config: AnalogyCommand, image: Tensor, layout: LabelMap) -> Analogi
     return analogist
 
 
-def _reused(path: Path, layout: LabelMap, device: str | None) -> Analogist:
-    analogist = Analogist.load(path, runtime=Runtime.detect(device))
-    if len(analogist.layout.palette) != len(layout.palette):
+def _fitting(config: AnalogyCommand, reused: Analogist, image: Tensor, layout: LabelMap) -> Analogist:
+    """The model, if it was trained on this photo and these classes."""
+    known = reused.image.cpu()
+    if known.shape != image.shape or float((known - image).abs().mean()) > OTHER_PHOTO:
+        raise ValueError(f"{config.model} was trained on another photo than {config.image}; give that photo, or train.")
+    if reused.layout.palette != layout.palette:
         raise LabelError(
-            f"{path} was trained on {len(analogist.layout.palette)} classes, but {layout.classes} were found in the "
-            "label map; give the label map that it was trained on."
+            f"{config.model} was trained on the classes {', '.join(reused.layout.palette.names)}, but the label map "
+            f"has {', '.join(layout.palette.names)}; give the label map that it was trained on."
         )
-    return analogist
+    return reused
 
 
 def _write_sheet(

@@ -377,7 +377,8 @@ def test_correspondence() -> None:
     loss.backward()
     assert logits.grad is not None
     assert torch.equal(logits.grad.abs().sum(dim=2) > 0, matches != IGNORE)  # unknown cells ask for nothing
-    assert correspondence(torch.zeros(1, 3, 8), torch.zeros(1, 3, dtype=torch.long)).item() == pytest.approx(math.log(8))
+    blank = torch.zeros(1, 3, 8), torch.zeros(1, 3, dtype=torch.long)
+    assert correspondence(*blank).item() == pytest.approx(math.log(8))
 
 
 def test_correspondence_is_finite_when_nothing_is_known() -> None:
