@@ -48,13 +48,15 @@ def show_images(
     *,
     alt: str,
     scale: int = 1,
+    smooth: bool = False,
     kind: Kind = "jpeg",
 ) -> Picture:
     """Return one row, or several rows, of images and label maps as one picture with titles.
 
     An image is a tensor ``(3, H, W)`` in ``[-1, 1]``. ``titles`` is one string per column, or one row of
-    strings per row. ``scale`` enlarges each image by a whole factor without smoothing. ``alt`` says what is
-    seen, for readers who do not see it. ``kind="png"`` keeps every pixel, at several times the size.
+    strings per row. ``scale`` enlarges each cell by a whole factor; with ``smooth`` the images, never the label
+    maps, are interpolated, which takes half the bytes as a JPEG. ``alt`` says what is seen, for readers who do
+    not see it. ``kind="png"`` keeps every pixel, at several times the size.
     """
     from lib.images import contact_sheet
 
@@ -62,6 +64,8 @@ def show_images(
         raise ValueError("There is nothing to show: the list of images is empty.")
     nested = all(isinstance(row, list | tuple) for row in rows)
     table: Any = rows if nested else [rows]
+    if smooth:
+        table, scale = [[_enlarged(cell, scale) for cell in row] for row in table], 1
     return Picture(_encode(contact_sheet(table, titles, scale), kind), kind, alt)
 
 
@@ -82,6 +86,19 @@ def show_figure(figure: Figure, *, alt: str, kind: Kind = "png", dpi: int = 100)
         with Image.open(buffer) as drawn:
             data = _encode(drawn.convert("RGB"), kind)
     return Picture(data, kind, alt)
+
+
+def _enlarged(cell: Cell, scale: int) -> Cell:
+    """The cell at ``scale`` times its size: images by a smooth filter, label maps pixel by pixel."""
+    from PIL import Image
+    from torch import Tensor
+
+    from lib.images import to_pil
+
+    picture = cell if isinstance(cell, Image.Image) else to_pil(cell if isinstance(cell, Tensor) else cell.to_rgb())
+    photographic = isinstance(cell, Tensor | Image.Image)
+    how = Image.Resampling.BICUBIC if photographic else Image.Resampling.NEAREST
+    return picture.resize((picture.width * scale, picture.height * scale), how)
 
 
 def _encode(image: Image.Image, kind: Kind) -> bytes:

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 import tyro
 from torch import Tensor
 
-from lib.games.analogist import Analogist, check_photo
+from lib.games.analogist import LEAST_SIDE, Analogist, check_photo
 from lib.games.analogy import AnalogyConfig
 from lib.images import contact_sheet, fit_size, open_image, read_image, write_atomically, write_png
 from lib.labelmaps import LabelError, LabelMap, read_label_map
@@ -23,6 +23,7 @@ from lib.runtime import Runtime, profile, seeded
 from lib.training.live import ProgressPrinter
 
 ASPECT_SLACK = 0.02  # a label map may differ from its photo by this much in aspect ratio: rounding, not cropping
+SHEET = "contact_sheet"
 OTHER_PHOTO = 0.05  # mean difference of two pictures in [-1, 1] above which they are not the same photo, saved twice
 
 
@@ -68,8 +69,8 @@ def main(config: AnalogyCommand) -> int:
     for name, picture in pictures.items():
         write_png(picture, config.out / f"{name}.png")
         print(f"wrote {config.out / f'{name}.png'}")
-    _write_sheet(config.out / "contact_sheet.png", image, layout, targets, pictures)
-    print(f"wrote {config.out / 'contact_sheet.png'}")
+    _write_sheet(config.out / f"{SHEET}.png", image, layout, targets, pictures)
+    print(f"wrote {config.out / f'{SHEET}.png'}")
     rows = measure(image, layout, targets, pictures, seed=config.seed)
     write_atomically(config.out / "metrics.json", (json.dumps(rows, indent=2) + "\n").encode())
     print(f"wrote {config.out / 'metrics.json'}")
@@ -119,6 +120,12 @@ def _check(config: AnalogyCommand) -> None:
     repeated = sorted({stem for stem in stems if stems.count(stem) > 1})
     if repeated:
         raise ValueError(f"Two targets are called {repeated[0]!r}; results are named after them, so rename one.")
+    if SHEET in stems:
+        raise ValueError(f"A target is called {SHEET!r}, as is the overview of the results; rename it.")
+    inputs = {path.resolve() for path in (config.image, config.label, *config.target)}
+    lost = [path for stem in [*stems, SHEET] if (path := config.out / f"{stem}.png").resolve() in inputs]
+    if lost:
+        raise ValueError(f"A result would overwrite {lost[0]}, which is read here; choose another folder for --out.")
 
 
 def _side(config: AnalogyCommand, reused: Analogist | None) -> int:
@@ -152,6 +159,13 @@ def _read(config: AnalogyCommand, side: int) -> tuple[Tensor, LabelMap, dict[str
         name: target.resized(*fit_size(target.height, target.width, round(scale * max(target.height, target.width))))
         for name, target in targets.items()
     }
+    sizes = {"photo": (image.shape[-2], image.shape[-1])} | {n: (t.height, t.width) for n, t in fitted.items()}
+    for name, (height, width) in sizes.items():
+        if min(height, width) < LEAST_SIDE:  # now, and not when the training is over
+            raise ValueError(
+                f"With a long side of {side} px for the photo, {name!r} becomes {width} x {height} px, and each side "
+                f"needs at least {LEAST_SIDE}; give a larger --side, or draw the target at the scale of the label map."
+            )
     print(f"classes: {', '.join(layout.palette.names)}")
     return image, layout.resized(*image.shape[-2:]), fitted
 

@@ -47,7 +47,7 @@ class AnalogyGenerator(nn.Module):
         layout_widths: channels of E_seg; one more level than ``widths`` or more (wider context to match).
         residual_blocks: at the coarsest image level.
         aligned: copy before painting. Without it the generator is the paper's: features of the unmoved
-            source are modulated by F_tgt against F_src, and the sizes must be equal.
+            source are modulated by F_tgt against F_src, every pixel is painted, and the sizes must be equal.
     """
 
     def __init__(
@@ -87,6 +87,8 @@ class AnalogyGenerator(nn.Module):
             features_copy = features_source
         modulation = [sft(s, t) for sft, s, t in zip(self.sft, features_copy, features_target, strict=False)]
         painted, gate = self._paint(copy.image, modulation)
+        if not self.aligned:
+            gate = torch.ones_like(gate)  # the paper paints every pixel
         return Painting(blend(copy.image, painted, gate), modulation, logits, copy, gate)
 
     def _paint(self, image: Tensor, modulation: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:

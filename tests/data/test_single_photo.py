@@ -258,6 +258,7 @@ def test_the_same_seed_draws_the_same_analogies() -> None:
         assert same(a, b) and not same(a, c)
         torch.rand(7)  # the global generator plays no part
 
+
 def test_a_saved_stream_goes_on_where_it_stopped() -> None:
     first, second = stream(), stream(seed=5)
     for _ in range(3):

@@ -116,7 +116,9 @@ def test_matcher_logits() -> None:
     torch.testing.assert_close(logits[0], naive, atol=1e-4, rtol=1e-5)
 
 
-def naive_matcher(matcher: LayoutMatcher, target: tuple[list[Tensor], Tensor], source: tuple[list[Tensor], Tensor]):
+def naive_matcher(
+    matcher: LayoutMatcher, target: tuple[list[Tensor], Tensor], source: tuple[list[Tensor], Tensor]
+) -> Tensor:
     """(12.5), cell by cell."""
     descriptors, mixtures, places = [], [], []
     for features, one_hot in (target, source):
@@ -178,7 +180,10 @@ def test_consensus_equals_a_naive_loop(weight: float) -> None:
     logits = 3 * noise(2, ht * wt, hs * ws)
     belief = logits.softmax(dim=2).view(2, ht, wt, hs, ws)
     naive = logits.view(2, ht, wt, hs, ws).clone()
-    inside = lambda y, x, h, w: 0 <= y < h and 0 <= x < w  # noqa: E731
+
+    def inside(y: int, x: int, rows: int, columns: int) -> bool:
+        return 0 <= y < rows and 0 <= x < columns
+
     for b, y, x, v, u in [(b, y, x, v, u) for b in range(2) for y in range(ht) for x in range(wt)
                           for v in range(hs) for u in range(ws)]:  # fmt: skip
         votes = 0.0

@@ -250,6 +250,9 @@ def test_another_config_is_refused(small: AblationResult) -> None:
     other = replace(SETTINGS, training=replace(TINY, rounds=3))
     with pytest.raises(AblationError, match="write to a new file"):
         run_ablation("flower", config=other, seeds=(3,), variants=("full",), runtime=CPU, known=small)
+    unreadable = replace(small, config={"draws": 5})
+    with pytest.raises(AblationError, match="write to a new file"):
+        run_ablation("flower", config=SETTINGS, seeds=(3,), variants=("full",), runtime=CPU, known=unreadable)
 
 
 def test_an_interrupted_training_is_dropped(small: AblationResult) -> None:
@@ -293,17 +296,17 @@ def table(**columns: tuple[list[float], list[float]]) -> AblationResult:
 
 def test_effects_are_paired_and_know_what_is_better() -> None:
     result = table(
-        accuracy=([0.9, 0.5], [0.8, 0.4]), coherence=([0.2, 0.3], [0.1, 0.2]), sharpness=([0.8, 0.8], [1.1, 1.1]),
-        error=([0.1, 0.3], [0.3, 0.1]),
+        accuracy=([0.9, 0.5, 0.7], [0.8, 0.4, 0.61]), coherence=([0.2, 0.3, 0.4], [0.1, 0.2, 0.31]),
+        sharpness=([0.8, 0.8, 0.8], [1.1, 1.1, 1.1]), error=([0.1, 0.1, 0.1], [0.2, 0.3, 0.5]),
     )  # fmt: skip
     accuracy, coherence, sharpness, error = (
         result.effect("no-gan", name) for name in ("accuracy", "coherence", "sharpness", "error")
     )
     assert accuracy is not None and coherence is not None and sharpness is not None and error is not None
-    assert accuracy.mean == pytest.approx(-0.1) and accuracy.worse and accuracy.clear
-    assert coherence.mean == pytest.approx(-0.1) and not coherence.worse and coherence.clear
+    assert accuracy.mean == pytest.approx(-0.29 / 3) and accuracy.worse and accuracy.clear
+    assert coherence.mean == pytest.approx(-0.29 / 3) and not coherence.worse and coherence.clear
     assert not sharpness.worse, "1.1 is nearer to 1 than 0.8"
-    assert not error.clear, "differences of +0.2 and -0.2 show nothing"
+    assert error.worse and not error.clear, "differences of 0.1, 0.2 and 0.4: the 95 % interval holds 0"
     assert result.effect("full", "accuracy") is None and result.effect("no-gan", "miou") is None
 
 

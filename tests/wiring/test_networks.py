@@ -236,7 +236,10 @@ def ramp_in_two_chunks(step: float = 0.4) -> tuple[Tensor, Tensor, Tensor]:
 
 def test_a_seam_inside_one_class_is_healed_and_one_between_classes_stays() -> None:
     image, copied, grid = ramp_in_two_chunks()
-    step = lambda x: (x[..., 32] - x[..., 31]).abs().mean()  # noqa: E731
+
+    def step(x: Tensor) -> Tensor:
+        return (x[..., 32] - x[..., 31]).abs().mean()
+
     assert step(copied) == pytest.approx(0.4)
     same = torch.ones(1, 1, 32, 64)
     healed = heal_seams(copied, image, same, grid)
