@@ -98,11 +98,25 @@ class SinglePhoto:
         return self._warp("warp" if mode == "move" else mode, strength)
 
     def state_dict(self) -> dict[str, Any]:
-        return {"drawn": self.drawn, "generator": self.generator.get_state()}
+        """Where the stream stands, and a thumbnail to recognise its photo by."""
+        return {"drawn": self.drawn, "generator": self.generator.get_state(), "thumbnail": self._thumbnail()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on where `state_dict` was taken.
+
+        Raises:
+            ValueError: the state belongs to another photo.
+        """
+        seen = state["thumbnail"]
+        if not torch.allclose(seen.to(self.image.device), self._thumbnail(), atol=1e-3):
+            raise ValueError(
+                "This training was begun on another photo; continue it with that one, or start in another folder."
+            )
         self.drawn = int(state["drawn"])
         self.generator.set_state(state["generator"])
+
+    def _thumbnail(self) -> Tensor:
+        return F.adaptive_avg_pool2d(self.image[0], 8)
 
     def _warp(self, mode: str, strength: float) -> dict[str, Any]:
         grid = self._grid(strength)

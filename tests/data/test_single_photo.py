@@ -282,3 +282,11 @@ def test_a_layout_of_another_size_is_refused() -> None:
     image, own = photo(*SIZE)
     with pytest.raises(ValueError, match=r"The photo is \(64, 96\) and its layout \(32, 48\) .*resize one of them"):
         SinglePhoto(image, own.resized(32, 48).one_hot(), generator=generator())
+
+
+def test_a_saved_stream_knows_its_photo() -> None:
+    first, other = stream(seed=1), stream(seed=1)
+    other.image = -other.image
+    with pytest.raises(ValueError, match="begun on another photo"):
+        other.load_state_dict(first.state_dict())
+    assert other.drawn == 0
