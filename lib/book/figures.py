@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 Kind: TypeAlias = Literal["jpeg", "png"]
 JPEG_QUALITY = 88
+ENLARGED_QUALITY = 76
 MIN_ALT_LENGTH = 8
 
 
@@ -66,7 +67,7 @@ def show_images(
     table: Any = rows if nested else [rows]
     if smooth:
         table, scale = [[_enlarged(cell, scale) for cell in row] for row in table], 1
-    return Picture(_encode(contact_sheet(table, titles, scale), kind), kind, alt)
+    return Picture(_encode(contact_sheet(table, titles, scale), kind, smooth), kind, alt)
 
 
 def show_figure(figure: Figure, *, alt: str, kind: Kind = "png", dpi: int = 100) -> Picture:
@@ -101,11 +102,13 @@ def _enlarged(cell: Cell, scale: int) -> Cell:
     return picture.resize((picture.width * scale, picture.height * scale), how)
 
 
-def _encode(image: Image.Image, kind: Kind) -> bytes:
+def _encode(image: Image.Image, kind: Kind, enlarged: bool = False) -> bytes:
     buffer = io.BytesIO()
     if kind == "jpeg":
-        # Full colour resolution: halved chroma would smear the borders of label maps.
-        image.save(buffer, "JPEG", quality=JPEG_QUALITY, subsampling=0, optimize=True)
+        # Full colour resolution: halved chroma would smear the borders of label maps. In an enlarged picture
+        # half of it is still one value for each pixel of the original.
+        quality, subsampling = (ENLARGED_QUALITY, 2) if enlarged else (JPEG_QUALITY, 0)
+        image.save(buffer, "JPEG", quality=quality, subsampling=subsampling, optimize=True)
     else:
         image.save(buffer, "PNG", optimize=True)
     return buffer.getvalue()
