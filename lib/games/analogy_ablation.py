@@ -14,9 +14,9 @@ A term earns its place if its absence moves the number that the term is meant to
 The pictures are those of the generator alone, not refined: refinement descends the patch coherence once more
 and would hide what the training did.
 
-Four variants use the paper's way: the features of the unmoved photo are modulated, nothing is copied to the new
-layout first, and every pixel is painted. Where the photo is copied, much of the layout is right by construction;
-where it is not, S and D are all that asks for the layout of a target.
+The variants `paper...` go the paper's way: the features of the unmoved photo are modulated, nothing is copied to
+the new layout first, and every pixel is painted. Where the photo is copied, much of the layout is right by
+construction; where it is not, S and D are all that asks for the layout of a target.
 """
 
 from __future__ import annotations
@@ -74,6 +74,8 @@ VARIANTS: Mapping[str, Variant] = {
     "no-matches": Variant(("matches",)),
     "no-fixed-point": Variant(("fixed_point",)),
     "paper": _paper(base="full"),
+    "paper-no-gan": _paper("gan"),
+    "paper-no-features": _paper("features"),
     "paper-no-semantics": _paper("semantics"),
     "paper-no-patches": _paper("patches"),
     "paper-no-fixed-point": _paper("fixed_point"),
@@ -160,6 +162,7 @@ def run_ablation(
     photo = load_photo(photo_name, side=config.training.side)
     bench = _Bench(photo, config, runtime)
     result = known or AblationResult(photo_name, asdict(config), bases(), (), bench.references(), {})
+    result = replace(result, bases=bases())  # an earlier result may be older than some variants
     for variant, seed in open_jobs:
         with RunCard("ablation", seed=seed, device=runtime.device, dtype=runtime.dtype) as card:
             values = bench.train_and_measure(VARIANTS[variant], seed, on_round)

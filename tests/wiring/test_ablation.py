@@ -371,3 +371,9 @@ def test_the_command_refuses_nonsense(
     words = {"--photo": "flower", "--out": str(tmp_path / "r.json")} | {flag: value}
     assert cli.main(["ablate", *[word for pair in words.items() for word in pair]]) == 2
     assert value in capsys.readouterr().err
+
+
+def test_an_older_result_learns_what_new_variants_are_compared_with(small: AblationResult) -> None:
+    older = replace(small, bases={name: base for name, base in small.bases.items() if name != "no-gan"})
+    newer = run_ablation("flower", config=SETTINGS, seeds=(3,), variants=("no-gan",), runtime=CPU, known=older)
+    assert newer.bases["no-gan"] == "full"
