@@ -16,7 +16,8 @@ and would hide what the training did.
 
 The variants `paper...` go the paper's way: the features of the unmoved photo are modulated, nothing is copied to
 the new layout first, and every pixel is painted. Where the photo is copied, much of the layout is right by
-construction; where it is not, S and D are all that asks for the layout of a target.
+construction; where it is not, the losses have to ask for it. In the variants `unpaired...` none of the terms that
+compare with the true picture of a new layout is left: D and S alone ask for it.
 """
 
 from __future__ import annotations
@@ -64,6 +65,11 @@ def _paper(*off: str, base: str = "paper") -> Variant:
     return Variant(("matches", *off), aligned=False, base=base)
 
 
+def _unpaired(*off: str, base: str = "unpaired") -> Variant:
+    """The paper's generator without the answer key of new layouts: what D and S can teach by themselves."""
+    return _paper("rebuild", "features", *off, base=base)
+
+
 VARIANTS: Mapping[str, Variant] = {
     "full": Variant(),
     "no-gan": Variant(("gan",)),
@@ -79,6 +85,10 @@ VARIANTS: Mapping[str, Variant] = {
     "paper-no-semantics": _paper("semantics"),
     "paper-no-patches": _paper("patches"),
     "paper-no-fixed-point": _paper("fixed_point"),
+    "unpaired": _unpaired(base="paper"),
+    "unpaired-no-gan": _unpaired("gan"),
+    "unpaired-no-semantics": _unpaired("semantics"),
+    "unpaired-neither": _unpaired("gan", "semantics"),
 }
 
 
