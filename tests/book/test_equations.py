@@ -25,6 +25,7 @@ GOOD = f"{THIS}::test_a_marked_function_is_the_function_itself"
 @pytest.fixture
 def empty_registry(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Equation]]:
     registry: dict[str, Equation] = {}
+    registered_equations()  # imports the library: none of its own equations may register in the empty one later
     monkeypatch.setattr(equations, "_registry", registry)
     yield registry
 
