@@ -17,7 +17,9 @@ and would hide what the training did.
 The variants `paper...` go the paper's way: the features of the unmoved photo are modulated, nothing is copied to
 the new layout first, and every pixel is painted. Where the photo is copied, much of the layout is right by
 construction; where it is not, the losses have to ask for it. In the variants `unpaired...` none of the terms that
-compare with the true picture of a new layout is left: D and S alone ask for it.
+compare with the true picture of a new layout is left: D and S alone ask for it. ``unpaired-neither`` is compared with
+``unpaired-no-gan``, so it shows what S is worth as the only teacher. ``features-alone`` is read the other way round: it
+has one teacher more than its base, ``unpaired-neither``.
 """
 
 from __future__ import annotations
@@ -88,7 +90,8 @@ VARIANTS: Mapping[str, Variant] = {
     "unpaired": _unpaired(base="paper"),
     "unpaired-no-gan": _unpaired("gan"),
     "unpaired-no-semantics": _unpaired("semantics"),
-    "unpaired-neither": _unpaired("gan", "semantics"),
+    "unpaired-neither": _unpaired("gan", "semantics", base="unpaired-no-gan"),
+    "features-alone": _paper("rebuild", "gan", "semantics", base="unpaired-neither"),
 }
 
 
