@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from lib.data.worlds.draw import box, segment
-from lib.data.worlds.faces_easel import LABEL, Easel, bell, flat_oval, length, smooth
+from lib.data.worlds.draw import box, length, segment
+from lib.data.worlds.faces_easel import LABEL, Easel, bell, flat_oval, smooth
 
 
 def paint_eyes(easel: Easel) -> None:

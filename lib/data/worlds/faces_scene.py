@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from lib.data.worlds.draw import column, grid, hashed
-from lib.data.worlds.faces_easel import Easel, bell, fillet, length, sheet, smooth
+from lib.data.worlds.draw import column, grid, hashed, length
+from lib.data.worlds.faces_easel import Easel, bell, fillet, sheet, smooth
 from lib.data.worlds.faces_hair import cloth_colour
 
 BACKGROUNDS = ("wall", "plaster", "foliage", "lights", "stripes", "sky", "room")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from lib.data.worlds.draw import turned
-from lib.data.worlds.faces_easel import Easel, bell, flat_oval, length, oval, smooth
+from lib.data.worlds.draw import length, turned
+from lib.data.worlds.faces_easel import Easel, bell, flat_oval, oval, smooth
 
 
 def paint_ears(easel: Easel, shadow: Tensor) -> None:
