@@ -47,6 +47,54 @@ COMMANDS = (
         "main",
     ),
     Command(
+        ("train", "digits"),
+        "train the generator of handwritten digits of chapter 1",
+        "lib.games.digits_train",
+        "main",
+    ),
+    Command(
+        ("train", "twostep"),
+        "train the face translator of chapter 3 and measure it",
+        "lib.games.two_step_train",
+        "main",
+    ),
+    Command(
+        ("train", "reader"),
+        "train the network that reads the attributes of a world's pictures",
+        "lib.games.reader_train",
+        "main",
+    ),
+    Command(
+        ("train", "parser"),
+        "train the segmenter of a world, for the FCN-score",
+        "lib.games.parser_train",
+        "main",
+    ),
+    Command(
+        ("data", "preview"),
+        "a sheet of pictures and label maps from a world",
+        "lib.data.worlds.preview",
+        "main",
+    ),
+    Command(
+        ("data", "list"),
+        "public data sets with size, licence and citation",
+        "lib.data.public.cli",
+        "catalogue",
+    ),
+    Command(
+        ("data", "fetch"),
+        "download a public data set, verified and resumable",
+        "lib.data.public.cli",
+        "main",
+    ),
+    Command(
+        ("bench", "worlds"),
+        "pictures per second of each world, beside one training step",
+        "lib.data.worlds.bench",
+        "main",
+    ),
+    Command(
         ("ablate",),
         "train one photo without one term after the other; which number does each move?",
         "lib.games.ablation_cli",
@@ -62,6 +110,12 @@ COMMANDS = (
         ("book", "overview"),
         "paint the README's picture with the shipped models",
         "lib.book.overview",
+        "main",
+    ),
+    Command(
+        ("book", "equations"),
+        "every numbered equation with its function and its test, as Markdown",
+        "lib.book.equations_cli",
         "main",
     ),
     Command(("book", "lint"), "check chapters against the book's rules", "lib.book.lint", "main"),
@@ -134,7 +188,8 @@ def _no_command(words: Sequence[str]) -> int:
     if prefix in groups and len(words) - len(prefix) <= 1:
         print(help_text(prefix))
         return 0 if set(words) & {"-h", "--help"} or not words else USAGE_ERROR
-    said = " ".join(words[:2] if words[:1] == ["book"] else words[:1])
+    group = tuple(words[:1]) in groups
+    said = " ".join(words[:2] if group else words[:1])
     near = difflib.get_close_matches(said, [" ".join(command.words) for command in COMMANDS], n=1)
     hint = f" Did you mean `{near[0]}`?" if near else ""
     print(f"error: there is no command `{said}`.{hint} `{PROGRAM} --help` lists them.", file=sys.stderr)

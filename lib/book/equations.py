@@ -112,11 +112,11 @@ def equation_problems(
     r"""Return what is wrong between chapters, registry and tests, one sentence each; empty when all agree.
 
     ``chapters`` gives each chapter's number and the text of its Markdown cells. Problems are a tag without a
-    function, a tag used twice or in the wrong chapter, an equation whose test does not exist, and an equation
-    that its (existing) chapter does not print.
+    function, a tag used twice or in the wrong chapter, an equation whose test does not exist or stands in a file
+    that never names the function, and an equation that its (existing) chapter does not print.
     """
     known = {entry.number: entry for entry in equations}
-    problems = [f"({e.number}) {e.tests}: no such test" for e in known.values() if not names_a_test(e.tests, root)]
+    problems = [problem for entry in known.values() for problem in _test_problem(entry, root)]
     for chapter, cells in chapters:
         tags = [tag for text in cells for tag in _TAG.findall(text)]
         problems += [f"chapter {chapter}: ({tag}) is printed twice" for tag in _repeated(tags)]
@@ -144,6 +144,17 @@ def names_a_test(test_id: str, root: Path | None = None) -> bool:
             return False
         body = found.body
     return True
+
+
+def _test_problem(entry: Equation, root: Path | None) -> Iterator[str]:
+    if not names_a_test(entry.tests, root):
+        yield f"({entry.number}) {entry.tests}: no such test"
+        return
+    path = entry.tests.partition("::")[0]
+    text = ((root or repository_root()) / path).read_text(encoding="utf-8")
+    # A method is reached through its class, so one part of the name is enough.
+    if not any(re.search(rf"\b{re.escape(name)}\b", text) for name in entry.function.split(".")):
+        yield f"({entry.number}) {path} never names {entry.function}: what does the test hold it to?"
 
 
 def _repeated(tags: list[str]) -> Iterator[str]:

@@ -14,7 +14,7 @@ import nbformat
 import tyro
 from nbformat import NotebookNode
 
-from lib.book.canonical import ABSOLUTE_PATH
+from lib.book.canonical import ABSOLUTE_PATH, output_problems
 from lib.book.paths import chapter_paths, relative
 
 MAX_CELLS = 110
@@ -30,6 +30,8 @@ root = next(folder for folder in (here, *here.parents) if (folder / "lib" / "__i
 sys.path.insert(0, str(root))"""
 
 _SHELL = re.compile(r"^\s*(?:!|%%?(?:!|bash|sh|script|sx|system|pip|conda|mamba|uv)\b|%%!)", re.MULTILINE)
+_STALE_GRAPH = re.compile(r"\bretain_graph\s*=\s*True\b")
+_UNSAFE_LOAD = re.compile(r"\btorch\.load\((?![^)]*weights_only\s*=\s*True)")
 _FENCED = re.compile(r"^(`{3,}|~{3,}).*?^\1[`~]*\s*$", re.MULTILINE | re.DOTALL)
 _INLINE_CODE = re.compile(r"`[^`\n]+`")
 _HEADING = re.compile(r"^(#{1,6})\s+\S", re.MULTILINE)
@@ -47,10 +49,15 @@ class LintConfig:
 
 
 def main(config: LintConfig) -> int:
-    """Print one line per broken rule. Return 1 when there is one, else 0."""
+    """Print one line per broken rule, of what is written and of what was run. Return 1 if there is one, else 0."""
     broken = 0
     for path in chapter_paths(config.paths):
-        problems = lint(nbformat.read(path, as_version=4), path.parent)
+        notebook = nbformat.read(path, as_version=4)
+        problems = [
+            *name_problems(notebook, path.name),
+            *lint(notebook, path.parent),
+            *output_problems(notebook, path.stat().st_size),
+        ]
         broken += len(problems)
         for problem in problems:
             print(f"{relative(path)}: {problem}", file=sys.stderr)
@@ -67,6 +74,16 @@ def lint(notebook: NotebookNode, folder: Path) -> list[str]:
         rules = _code(cell.source) if cell.cell_type == "code" else _prose(cell.source, folder)
         problems += [f"cell {position}: {problem}" for problem in rules]
     return problems
+
+
+def name_problems(notebook: NotebookNode, file: str) -> list[str]:
+    """Return what is wrong between a chapter's title and the name of its file, ``NN_slug.ipynb``."""
+    if not re.fullmatch(r"\d\d_[a-z0-9_]+\.ipynb", file):
+        return [f"the file is called {file}: a chapter is called NN_slug.ipynb, as in 07_diat.ipynb"]
+    title = notebook.cells[0].source.partition("\n")[0] if notebook.cells else ""
+    if not re.match(rf"#\s*{file[:2]}\b", title):
+        return [f"the title {title!r} does not begin with the chapter's number, {file[:2]}"]
+    return []
 
 
 def _whole(notebook: NotebookNode) -> Iterator[str]:
@@ -113,6 +130,10 @@ def _code(source: str) -> Iterator[str]:
         yield f"{lines} lines of code, at most {MAX_CODE_LINES}: move some into lib or split the cell"
     if _SHELL.search(source):
         yield "a shell or install command: requirements.txt installs, Python does the rest"
+    if _STALE_GRAPH.search(source):
+        yield "retain_graph=True keeps a graph across an update: compute the forward pass again after the turn"
+    if _UNSAFE_LOAD.search(source):
+        yield "torch.load without weights_only=True runs any code that the file holds"
     yield from _absolute(source)
 
 

@@ -1,9 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
-import nbformat
 import pytest
 
 from lib.book import equations
@@ -16,7 +14,7 @@ from lib.book.equations import (
     names_a_test,
     registered_equations,
 )
-from lib.book.paths import chapter_paths
+from lib.book.equations_cli import printed_chapters
 
 THIS = "tests/book/test_equations.py"
 GOOD = f"{THIS}::test_a_marked_function_is_the_function_itself"
@@ -92,6 +90,12 @@ def entry(number: str, tests: str = GOOD) -> Equation:
         ([r"\tag{*}"], [], "(*) is not a number of this chapter"),
         ([r"text"], [entry("12.1")], "(12.1) is registered but not printed"),
         ([r"\tag{12.1}"], [entry("12.1", f"{THIS}::test_gone")], "test_gone: no such test"),
+        ([r"\tag{12.1}"], [entry("12.1", "tests/book/test_checks.py::test_gone")], "test_gone: no such test"),
+        (
+            [r"\tag{12.1}"],
+            [entry("12.1", "tests/book/test_cli.py::test_a_bug_keeps_its_traceback")],
+            "never names judge",
+        ),
     ],
 )
 def test_chapter_registry_and_tests_must_agree(
@@ -114,9 +118,4 @@ def test_the_table_is_sorted_and_links_to_the_files(empty_registry: dict[str, Eq
 
 
 def test_every_equation_of_the_book_has_a_function_and_a_test() -> None:
-    chapters: list[tuple[int, list[str]]] = []
-    for path in chapter_paths():
-        cells = nbformat.read(path, as_version=4).cells
-        number = int(Path(path).name[:2])
-        chapters.append((number, [cell.source for cell in cells if cell.cell_type == "markdown"]))
-    assert equation_problems(chapters, registered_equations()) == []
+    assert equation_problems(printed_chapters(), registered_equations()) == []
