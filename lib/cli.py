@@ -59,6 +59,12 @@ COMMANDS = (
         "main",
     ),
     Command(
+        ("train", "pix2pix"),
+        "train a translator from labels, edges or greys to pictures",
+        "lib.games.pix2pix_train",
+        "main",
+    ),
+    Command(
         ("train", "reader"),
         "train the network that reads the attributes of a world's pictures",
         "lib.games.reader_train",
@@ -108,7 +114,7 @@ COMMANDS = (
     ),
     Command(
         ("book", "overview"),
-        "paint the README's picture with the shipped models",
+        "paint the README's pictures: the shipped models and the worlds",
         "lib.book.overview",
         "main",
     ),
