@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from lib.book.equations import equation
+
 
 class EMA:
     r"""The running average of a network's weights, which draws calmer pictures than the last weights.
@@ -31,6 +33,7 @@ class EMA:
         self.module = copy.deepcopy(source).eval().requires_grad_(False)
 
     @torch.no_grad()
+    @equation("2.14", tests="tests/equations/test_convergence.py::test_ema_update")
     def update(self) -> None:
         """Move the average towards the present weights; called once per round."""
         decay = min(self.decay, (1 + self.updates) / (10 + self.updates))

@@ -1,0 +1,151 @@
+"""What a translated or rebuilt picture kept of the original: structure, sharpness, and what a reader reads in it.
+
+The world supplies what a real data set cannot: the label map, which tells the background from the face, the
+true gaze, and the true picture in the other domain.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from lib.metrics.checks import MeasureError
+from lib.metrics.reader import AttributeReader
+from lib.metrics.reconstruction import psnr
+
+__all__ = ["border", "by_scale", "dial_error", "explained", "kept", "sharpness", "translation_scores"]
+
+BACKGROUND = 0
+
+
+def explained(rebuilt: Tensor, image: Tensor, mask: Tensor) -> float:
+    """The share of the structure within a region that was kept: 1 - error / variance.
+
+    Variance is about each picture's own mean colour in the region. So 1 is a copy, 0 is a flat wall in the
+    right colour, and less than 0 is worse than painting nothing there: noise.
+
+    Args:
+        rebuilt, image: (B, 3, H, W).
+        mask: (B, H, W) bool, the region; a picture without any of it does not count.
+
+    Raises:
+        MeasureError: the shapes differ, or no picture shows the region.
+    """
+    weight = _weight(rebuilt, image, mask)
+    count = weight.sum(dim=(2, 3), keepdim=True)
+    mean = (image * weight).sum(dim=(2, 3), keepdim=True) / count.clamp_min(1)
+    error = ((rebuilt - image).square() * weight).sum()
+    spread = ((image - mean).square() * weight).sum()
+    return float(1 - error / spread)
+
+
+def sharpness(picture: Tensor, image: Tensor, mask: Tensor) -> float:
+    """Gradient energy of `picture` over that of `image` within a region: 1 is as crisp, 0 is flat.
+
+    The energy is the mean squared difference between neighbouring pixels. Noise has much of it, too: read this
+    number together with `explained`.
+    """
+    weight = _weight(picture, image, mask)
+    return float(_energy(picture, weight) / _energy(image, weight))
+
+
+def border(labels: Tensor, classes: list[int]) -> Tensor:
+    """Pixels at most one pixel away from the edge of a region: (B, H, W) uint8 labels -> (B, H, W) bool."""
+    region = torch.isin(labels, torch.tensor(classes, dtype=labels.dtype, device=labels.device)).float()[:, None]
+    grown, shrunk = F.max_pool2d(region, 3, 1, 1), -F.max_pool2d(-region, 3, 1, 1)
+    return (grown > shrunk)[:, 0]
+
+
+def by_scale(picture: Tensor, image: Tensor, mask: Tensor, *, scales: int = 4) -> list[tuple[float, float]]:
+    """Energy and agreement of what two pictures show within a region, from the finest scale to the coarsest.
+
+    A scale is what a blur by [1, 2, 1] takes away, at full size, half size, … *Energy* is that of `picture` over
+    that of `image`; *agreement* is their correlation. Blur has energy 0; noise has energy, and agreement 0.
+    Only places whose whole neighbourhood lies in the region count.
+
+    Args:
+        picture, image: (B, 3, H, W).
+        mask: (B, H, W) bool, the region.
+        scales: at most log2 of the size, less one.
+    """
+    inside, rows = _weight(picture, image, mask), []
+    for _ in range(scales):
+        weight = -F.max_pool2d(-inside, 3, 1, 1)
+        a, b = (_detail(x) for x in (picture, image))
+        both, own, other = ((x * weight).sum() for x in (a * b, a.square(), b.square()))
+        rows.append((float(own / other), float(both / (own * other).sqrt())))
+        picture, image, inside = F.avg_pool2d(picture, 2), F.avg_pool2d(image, 2), -F.max_pool2d(-inside, 2)
+    return rows
+
+
+@torch.no_grad()
+def kept(reader: AttributeReader, picture: Tensor, truth: Mapping[str, Tensor]) -> dict[str, float]:
+    """Attribute -> share of the pictures in which the reader reads its true value; the reader's own limit beside."""
+    return dict(reader.scores(picture, {k: v for k, v in truth.items() if k in reader.config.attributes}).accuracy)
+
+
+@torch.no_grad()
+def dial_error(reader: AttributeReader, picture: Tensor, truth: Tensor, name: str) -> float:
+    """Mean distance between the continuous parameter (gaze, pose …) that the reader reads and the true one.
+
+    In the world's units. Beside it belong the reader's own error on real pictures (the floor) and the error of
+    always answering the mean (chance).
+    """
+    answer = reader.read(picture).parameters[name]
+    return float((answer - truth.reshape(answer.shape)).norm(dim=1).mean())
+
+
+def translation_scores(
+    reader: AttributeReader, picture: Tensor, here: Mapping[str, Tensor], target: Mapping[str, Tensor]
+) -> dict[str, float]:
+    """Everything that chapter 3 measures about one set of pictures.
+
+    Args:
+        picture: (N, 3, H, W), translated or rebuilt; the originals themselves give the copy baseline.
+        here: the originals: ``image``, ``labels`` and parameters.
+        target: the true answer, from the same world: ``image``, ``labels`` and parameters.
+
+    Returns:
+        ``psnr`` (dB, to the truth); ``read/NAME`` accuracies; ``gaze`` error; ``explained/REGION`` and
+        ``sharpness/REGION`` for background and person, measured where both pictures show the region.
+    """
+    far = (here["labels"] == BACKGROUND) & (target["labels"] == BACKGROUND)
+    near = (here["labels"] != BACKGROUND) & (target["labels"] != BACKGROUND)
+    scores = {"psnr": float(psnr(picture, target["image"], data_range=(-1.0, 1.0)).mean())}
+    scores |= {f"read/{name}": value for name, value in kept(reader, picture, target).items()}
+    if "gaze" in reader.config.parameters:
+        scores["gaze"] = dial_error(reader, picture, target["gaze"], "gaze")
+    for region, mask in (("background", far), ("person", near)):
+        scores[f"explained/{region}"] = explained(picture, target["image"], mask)
+        scores[f"sharpness/{region}"] = sharpness(picture, target["image"], mask)
+    return scores
+
+
+def _weight(picture: Tensor, image: Tensor, mask: Tensor) -> Tensor:
+    if picture.shape != image.shape or mask.shape != (len(image), *image.shape[2:]):
+        raise MeasureError(
+            f"The pictures {tuple(picture.shape)} and {tuple(image.shape)} and the mask {tuple(mask.shape)} must "
+            "have the same size: (B, 3, H, W) twice and (B, H, W)."
+        )
+    if not bool(mask.any()):
+        raise MeasureError("No picture shows the region; check the label.")
+    return mask[:, None].to(image.dtype)
+
+
+def _detail(x: Tensor) -> Tensor:
+    """What a blur by [1, 2, 1] in both directions takes away."""
+    padded = F.pad(x, (1, 1, 1, 1), mode="replicate")
+    return x - F.avg_pool2d(F.avg_pool2d(padded, 2, 1), 2, 1)
+
+
+def _energy(image: Tensor, weight: Tensor) -> Tensor:
+    """Mean squared difference of neighbours that both lie in the region."""
+    total = image.new_zeros(())
+    for axis in (2, 3):
+        size = image.shape[axis] - 1
+        both = weight.narrow(axis, 0, size) * weight.narrow(axis, 1, size)
+        total = total + (image.diff(dim=axis).square() * both).sum() / (3 * both.sum()).clamp_min(1)
+    return total

@@ -1,0 +1,101 @@
+"""What a translated picture kept: cases whose scores are known by construction."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from lib.metrics.checks import MeasureError
+from lib.metrics.reader import AttributeReader, ReaderConfig
+from lib.metrics.translation import border, by_scale, dial_error, explained, kept, sharpness, translation_scores
+from lib.runtime import seeded
+
+
+def scene() -> tuple[Tensor, Tensor]:
+    """Four pictures; the upper half is background."""
+    image = torch.rand(4, 3, 32, 32, generator=seeded(0)) * 2 - 1
+    labels = torch.zeros(4, 32, 32, dtype=torch.uint8)
+    labels[:, 16:] = 3
+    return image, labels
+
+
+def test_explained() -> None:
+    """A copy keeps all, a flat wall of the mean colour nothing, a stranger's noise less than nothing."""
+    image, labels = scene()
+    mask = labels == 0
+    mean = image[:, :, :16].mean(dim=(2, 3), keepdim=True).expand_as(image)
+    stranger = image.roll(1, 0)
+    assert explained(image, image, mask) == pytest.approx(1)
+    assert explained(mean, image, mask) == pytest.approx(0, abs=1e-5)
+    assert explained(stranger, image, mask) == pytest.approx(-1, abs=0.1)  # twice the variance is wrong
+    broken = image.clone()
+    broken[:, :, 16:] = 0  # outside the region
+    assert explained(broken, image, mask) == pytest.approx(1)
+
+
+def test_sharpness() -> None:
+    """Half the contrast has a quarter of the energy; outside the region nothing counts."""
+    image, labels = scene()
+    mask = labels != 0
+    assert sharpness(image / 2, image, mask) == pytest.approx(0.25)
+    flat_above = image.clone()
+    flat_above[:, :, :16] = 0
+    assert sharpness(flat_above, image, mask) == pytest.approx(1)
+
+
+def test_border() -> None:
+    """Two rows on either side of the edge between rows 15 and 16."""
+    _, labels = scene()
+    edge = border(labels, [3])
+    assert edge.sum(dim=(1, 2)).tolist() == [2 * 32] * 4 and bool(edge[:, 15:17].all())
+
+
+def test_by_scale() -> None:
+    """A copy agrees at every scale, a stranger at none; a blur has lost the fine scale only."""
+    image, labels = scene()
+    whole = labels < 9
+    for energy, agreement in by_scale(image, image, whole):
+        assert energy == pytest.approx(1, abs=1e-5) and agreement == pytest.approx(1, abs=1e-5)
+    energy, agreement = by_scale(image.roll(1, 0), image, whole)[0]
+    assert energy == pytest.approx(1, abs=0.05) and abs(agreement) < 0.05
+    soft = torch.nn.functional.interpolate(torch.nn.functional.avg_pool2d(image, 4), scale_factor=4.0)
+    fine, *_, coarse = by_scale(soft, image, whole)
+    broken_below = torch.where((labels == 0)[:, None], image, 0.0)
+    assert by_scale(broken_below, image, labels == 0)[0] == pytest.approx((1, 1), abs=1e-5)
+    assert fine[0] < 0.2 and coarse[0] == pytest.approx(1, abs=0.01)
+
+
+def reader() -> AttributeReader:
+    torch.manual_seed(0)
+    config = ReaderConfig("toy", {"hair": ("dark", "light")}, {"gaze": 2}, size=32, width=4, features=8)
+    return AttributeReader(config).eval()
+
+
+def test_kept_and_dials() -> None:
+    """Against the reader's own answers every attribute is kept and every dial error 0."""
+    judge, (image, _) = reader(), scene()
+    answers = judge.read(image).values()
+    assert kept(judge, image, {"hair": answers["hair"], "other": torch.zeros(4)}) == {"hair": 1.0}
+    assert dial_error(judge, image, answers["gaze"], "gaze") == pytest.approx(0, abs=1e-6)
+    shifted = answers["gaze"] + torch.tensor([3.0, 4.0])
+    assert dial_error(judge, image, shifted, "gaze") == pytest.approx(5, rel=1e-5)
+
+
+def test_translation_scores_of_a_perfect_translation() -> None:
+    judge, (image, labels) = reader(), scene()
+    answers = judge.read(image).values()
+    truth = {"image": image, "labels": labels, "hair": answers["hair"], "gaze": answers["gaze"]}
+    scores = translation_scores(judge, image.clone(), truth, truth)
+    assert scores["read/hair"] == 1 and scores["gaze"] == pytest.approx(0, abs=1e-6)
+    for region in ("background", "person"):
+        assert scores[f"explained/{region}"] == pytest.approx(1)
+        assert scores[f"sharpness/{region}"] == pytest.approx(1)
+
+
+def test_regions_must_be_shown_and_fit() -> None:
+    image, labels = scene()
+    with pytest.raises(MeasureError, match="shows the region"):
+        explained(image, image, labels == 7)
+    with pytest.raises(MeasureError, match="same size"):
+        sharpness(image, image, (labels == 0)[:, :8])
