@@ -66,15 +66,20 @@ def classification_accuracy_score(
         rounds, batch: of both trainings.
         size: side to which the classifier brings pictures, a power of two from 16 on.
         seed: of the weights and the order.
-        runtime: device and dtype; default the fastest.
+        runtime: device and dtype; default the fastest. The sets are moved there.
 
     Raises:
-        MeasureError: another shape or range, labels that do not fit, fewer pictures than a batch.
+        MeasureError: another shape or range, labels that do not fit, fewer pictures than a batch, a class that
+            `test` does not show.
     """
-    sets = [_checked(*pair, classes, name) for pair, name in ((generated, "generated"), (real, "real"), (test, "test"))]
+    runtime = runtime or Runtime.detect()
+    named = {"generated": generated, "real": real, "test": test}
+    sets = [_checked(*pair, classes, name) for name, pair in named.items()]
     count = min(len(sets[0][1]), len(sets[1][1]))
     if count < batch:
         raise MeasureError(f"Each classifier learns from {count} pictures; give at least a batch of {batch}.")
+    _require_every_class(sets[2][1], classes)
+    sets = [(images.to(runtime.device), labels.to(runtime.device)) for images, labels in sets]
     config = ReaderConfig("cas", {"label": tuple(map(str, range(classes)))}, size=size, width=16, features=64)
 
     def trained(images: Tensor, labels: Tensor) -> AttributeReader:
@@ -95,3 +100,12 @@ def _checked(images: Tensor, labels: Tensor, classes: int, name: str) -> tuple[T
     if labels.shape != (len(images),) or int(labels.min()) < 0 or int(labels.max()) >= classes:
         raise MeasureError(f"The {name} labels must be {len(images)} numbers from 0 to {classes - 1}.")
     return images, labels.long()
+
+
+def _require_every_class(labels: Tensor, classes: int) -> None:
+    absent = torch.nonzero(labels.bincount(minlength=classes) == 0)[:, 0].tolist()
+    if absent:
+        raise MeasureError(
+            f"The test set shows no picture of class {', '.join(map(str, absent))}, so its accuracy is unknown; "
+            "add some, or leave the class out everywhere."
+        )

@@ -14,7 +14,7 @@ from lib.data.worlds.digits import HandwrittenDigits
 from lib.games.gan import GAN, GANConfig
 from lib.nn.dcgan import DCGANDiscriminator, DCGANGenerator
 from lib.runtime import Runtime, device_name, profile
-from lib.training.checkpoint import load_weights, read_card, save_weights, weights_card
+from lib.training.checkpoint import CheckpointError, load_weights, read_card, save_weights, weights_card
 from lib.training.ema import EMA
 from lib.training.live import ProgressPrinter
 from lib.training.play import Callback, OptimConfig, play
@@ -35,7 +35,7 @@ class DigitsConfig:
     batch: int = 32  # small: many updates teach more than exact ones, for the same arithmetic
     rounds: int = 2400
     lr: float = 2e-3  # of both players at the start; falls linearly in the second half
-    r1: float = 0.5  # gamma of the R1 penalty, which chapter 2 explains
+    r1: float = 0.1  # gamma of the R1 penalty, which chapter 2 explains
     every: int = 4  # turns of D between two penalties
     ema: float = 0.99  # decay of the averaged generator
     seed: int = 0
@@ -100,7 +100,7 @@ def digits_game(config: DigitsConfig, *, runtime: Runtime | None = None) -> GAN:
         torch.manual_seed(config.seed)
         game = GAN(
             DCGANGenerator(config.latent, config.size, 1, width=config.width),
-            DCGANDiscriminator(config.size, 1, width=config.width, norm="batch"),
+            DCGANDiscriminator(config.size, 1, width=config.width, norm="instance"),  # R1 needs a slope at each picture
             GANConfig(latent=config.latent, r1=config.r1, every=config.every),
             generator=torch.Generator().manual_seed(config.seed),
         )
@@ -135,7 +135,12 @@ def load_digits_generator(path: Path = CHECKPOINT) -> tuple[DCGANGenerator, Mapp
         CheckpointError: the file is missing or broken.
     """
     card = read_card(path)
-    config = DigitsConfig(**card["config"])
+    try:
+        config = DigitsConfig(**card["config"])
+    except (KeyError, TypeError) as error:
+        raise CheckpointError(
+            f"{path} holds no digits ({error}); use a file of `python -m lib train digits`."
+        ) from error
     generator = DCGANGenerator(config.latent, config.size, 1, width=config.width)
     load_weights(path, generator)
     return generator.eval().requires_grad_(False), card

@@ -112,7 +112,7 @@ _ROWS = (
         "it was good, then fell apart",
         "distance to the equilibrium, in that of the start",
         "momentum in a game that turns, and nothing that damps it",
-        "beta_1 = 0.5 or 0; R1; EMA",
+        "no momentum (Adam: beta_1 = 0), or R1; then EMA",
         measures.distance_from_equilibrium,
         1.5,
     ),

@@ -24,7 +24,7 @@ from lib.games.gan_faults import (
     NormalisedInput,
     OverlapGenerator,
     SigmoidTwice,
-    extrapolates,
+    normal_interpolates,
     overlaps,
     sigmoid_then_log,
     swapped_labels,
@@ -32,6 +32,7 @@ from lib.games.gan_faults import (
     with_loss,
 )
 from lib.losses.adversarial import AdversarialLoss
+from lib.losses.penalties import interpolates
 from lib.nn.dcgan import DCGANDiscriminator, DCGANGenerator
 from lib.nn.mlp import MLP
 from lib.training.audit import gradient_audit
@@ -224,5 +225,7 @@ def lowest_real_loss(broken: bool, seed: int) -> float:
 
 
 def share_off_the_line(broken: bool, seed: int) -> float:
-    """Of the points where the gradient penalty is measured."""
-    return extrapolates(20_000, generator=_seeded(seed), normal=broken)
+    """Of the points where the gradient penalty is measured: between real ones and fake zeros a point *is* its eps."""
+    ones = torch.ones(20_000, 1)
+    eps = (normal_interpolates if broken else interpolates)(ones, torch.zeros_like(ones), generator=_seeded(seed))
+    return float(((eps < 0) | (eps > 1)).float().mean())

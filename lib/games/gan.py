@@ -3,9 +3,9 @@
     players   D   tells real samples from fakes
               G   turns noise z into samples that D takes for real
 
-G may be any network (B, latent) -> samples, D any network samples -> logits: points or pictures. A conditional
-game overrides `fakes`, `d_terms` and `g_terms`. Two learning rates (TTUR) and the average of G's weights (EMA)
-belong to the training: `lib.training.optim.OptimConfig` and `lib.training.ema.EMA`.
+G may be any network (B, latent) -> samples, D any network samples -> logits: points or pictures. A game with
+classes overrides `fakes` and `round`: see `lib.games.acgan`. Two learning rates (TTUR) and the average of G's
+weights (EMA) belong to the training: `lib.training.optim.OptimConfig` and `lib.training.ema.EMA`.
 """
 
 from __future__ import annotations
@@ -75,8 +75,11 @@ class GAN(Game):
         super().__init__()
         self.config = config or GANConfig()
         self.config.check()
-        if self.config.gp and any(isinstance(layer, _BatchNorm) for layer in D.modules()):
-            raise GameError("Batch norm mixes the samples whose slopes the gradient penalty measures; use another.")
+        if (self.config.gp or self.config.r1) and any(isinstance(layer, _BatchNorm) for layer in D.modules()):
+            raise GameError(
+                "Batch norm in D mixes the samples whose slopes a penalty (gp, r1) measures one by one; use instance "
+                "norm, spectral normalisation or none."
+            )
         self.G, self.D = G, D
         self.loss = adversarial_loss(self.config.loss)
         self.generator = generator or torch.Generator().manual_seed(0)
@@ -115,13 +118,17 @@ class GAN(Game):
 
     def _penalties(self, real: Tensor, fake: Tensor, index: int) -> dict[str, Tensor]:
         c, terms = self.config, {}
-        # Counted from rounds_done, which a checkpoint keeps: a resumed training penalises in the same turns.
-        if (self.rounds_done * c.n_critic + index) % c.every == 0:
+        if self._due(index):
             if c.r1:
                 terms["r1"] = c.every * c.r1 * r1(self.D, real)
             if c.gp:
                 terms["gp"] = c.every * c.gp * gradient_penalty(self.D, real, fake, generator=self.generator)
         return terms
+
+    def _due(self, index: int) -> bool:
+        """Whether a penalty acts in D's turn number `index` of this round."""
+        # Counted from rounds_done, which a checkpoint keeps: a resumed training penalises in the same turns.
+        return (self.rounds_done * self.config.n_critic + index) % self.config.every == 0
 
     def _parts(self, batch: Mapping[str, Any]) -> list[Tensor]:
         """The real samples of each turn of D."""

@@ -27,7 +27,7 @@ __all__ = [
     "NormalisedInput",
     "OverlapGenerator",
     "SigmoidTwice",
-    "extrapolates",
+    "normal_interpolates",
     "overlaps",
     "sigmoid_then_log",
     "swapped_labels",
@@ -161,8 +161,7 @@ def overlaps(layer: nn.ConvTranspose2d, side: int = 8) -> Tensor:
     return counts[0, 0, 4:-4, 4:-4]
 
 
-def extrapolates(count: int, *, generator: torch.Generator, normal: bool) -> float:
-    """The share of gradient-penalty points beyond the line from fake to real, when eps is normal (or uniform)."""
-    draw = torch.randn if normal else torch.rand
-    eps = draw(count, generator=generator)
-    return float(((eps < 0) | (eps > 1)).float().mean())
+def normal_interpolates(real: Tensor, fake: Tensor, *, generator: torch.Generator) -> Tensor:
+    """`lib.losses.penalties.interpolates` with ``randn`` for ``rand``: two thirds of the points leave the line."""
+    eps = torch.randn(len(real), generator=generator, device=generator.device).to(real)
+    return torch.lerp(fake.detach(), real.detach(), eps.view(-1, *[1] * (real.ndim - 1)))

@@ -19,7 +19,7 @@ __all__ = ["dirac_eigenvalues", "ema_gain", "ema_of_rotation", "two_rate_eigenva
 
 @equation("2.11", tests="tests/equations/test_convergence.py::test_dirac_eigenvalues")
 def dirac_eigenvalues(slope: float, gamma: float = 0.0) -> tuple[complex, complex]:
-    """-gamma/2 ± sqrt(gamma^2/4 - f^2): the Dirac-GAN with R1 near its equilibrium (Mescheder et al. 2018, lemma 4.3).
+    """-gamma/2 ± sqrt(gamma^2/4 - f^2): the Dirac-GAN with R1 near its equilibrium (Mescheder et al. 2018).
 
     Without a penalty ± i f: a rotation for ever. Any gamma > 0 makes both real parts negative; gamma = 2 f is the
     fastest, beyond it one number waits for the other.

@@ -127,8 +127,8 @@ def lsgan_fake(logits: Tensor) -> Tensor:
 def least_squares(a: float = 0.0, b: float = 1.0, c: float = 1.0) -> AdversarialLoss:
     """LSGAN with target a for fakes, b for real data, and c for fakes that shall fool (Mao et al. 2017, eq. 2).
 
-    Without the paper's factor 1/2, which Adam does not see. With b - c = 1 and b - a = 2 G minimises Pearson's
-    chi^2; (0, 1, 1) is what everybody uses.
+    Without the paper's factor 1/2, which Adam does not see. With b - c = 1 and b - a = 2 the value at the best D is
+    Pearson's chi^2, although G's gradient is not its slope (chapter 2). (0, 1, 1) is what everybody uses.
     """
 
     def towards(target: float) -> Loss:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from lib.book.equations import equation
 
-__all__ = ["best_hinge_loss", "best_lsgan_scores", "critic_gap", "pearson_chi2", "penalised_slope"]
+__all__ = ["best_hinge_loss", "best_lsgan_scores", "critic_gap", "lsgan_gradient", "pearson_chi2", "penalised_slope"]
 
 
 @equation("2.2", tests="tests/equations/test_convergence.py::test_best_lsgan_scores")
@@ -28,10 +28,26 @@ def best_lsgan_scores(p: Tensor, q: Tensor, *, a: float = 0.0, b: float = 1.0) -
 def pearson_chi2(p: Tensor, q: Tensor, dx: float = 1.0) -> Tensor:
     """chi^2(p + q || 2 q) = integral (p - q)^2 / (p + q), in [0, 2] (Mao et al. 2017, eq. 7).
 
-    It is what G descends at D* when b - c = 1 and b - a = 2, up to a part that no G can change.
+    It is the *value* E_p (D* - c)^2 + E_q (D* - c)^2 where b - c = 1 and b - a = 2. It is not what G descends: D*
+    moves with q and minimises another loss, so that the slope of this value is not `lsgan_gradient`.
     """
     total = p + q
     return (torch.where(total > 0, (p - q).square() / total.clamp(min=torch.finfo(p.dtype).tiny), 0.0) * dx).sum()
+
+
+def lsgan_gradient(
+    p: Tensor, q: Tensor, dq: Tensor, dx: float = 1.0, *, a: float = 0.0, b: float = 1.0, c: float = 1.0
+) -> Tensor:
+    """d/dtheta of E_q (D - c)^2 at D = D*, held fixed while G moves: what the generator of LSGAN follows.
+
+    For (0, 1, 1) it is the slope of an f-divergence: (D* - 1)^2 = r^2 / (1 + r)^2 grows with r = q / p. For
+    (-1, 1, 0) it is (1 - r)^2 / (1 + r)^2, the same where G draws too much and where it draws too little: 0 for
+    p = (0.7, 0.3) and q = (0.3, 0.7), in every direction.
+
+    Args:
+        dq: the derivative of the generator's density with respect to theta, on the grid.
+    """
+    return (dq * (best_lsgan_scores(p, q, a=a, b=b) - c).square() * dx).sum()
 
 
 @equation("2.6", tests="tests/equations/test_convergence.py::test_best_hinge_loss")

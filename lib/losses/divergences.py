@@ -55,7 +55,7 @@ def game_value(logits: Tensor, p: Tensor, q: Tensor, dx: float = 1.0) -> Tensor:
 @equation("1.3", tests="tests/equations/test_minimax.py::test_kl")
 def kl(p: Tensor, q: Tensor, dx: float = 1.0) -> Tensor:
     """KL(p || q) = E_p log(p / q) >= 0, in nats; infinite where q = 0 < p."""
-    return _mean(p, p.log() - q.log(), dx)
+    return _mean(p, _log_ratio(p, q), dx)
 
 
 @equation("1.4", tests="tests/equations/test_minimax.py::test_js")
@@ -105,6 +105,12 @@ def wasserstein_1d(p: Tensor, q: Tensor, dx: float = 1.0) -> Tensor:
         p, q: (N,) densities on an evenly spaced grid of step `dx`; probabilities on the integers for dx = 1.
     """
     return ((p - q).cumsum(0) * dx).abs().sum() * dx
+
+
+def _log_ratio(p: Tensor, q: Tensor) -> Tensor:
+    """log p - log q, and 0 where neither has mass: masked before the logarithm, whose slope there is infinite."""
+    neither = (p == 0) & (q == 0)
+    return torch.where(neither, 1.0, p).log() - torch.where(neither, 1.0, q).log()
 
 
 def _mean(weight: Tensor, f: Tensor, dx: float) -> Tensor:

@@ -67,7 +67,8 @@ class RandomConvFeatures(nn.Module):
         generator = torch.Generator().manual_seed(seed)
         layers = []
         for index in range(2 * scales):
-            conv = nn.Conv2d(3 if index == 0 else channels, channels, 3, padding=1, bias=False)
+            with torch.random.fork_rng(devices=[]):  # torch's own start, overwritten below, draws globally
+                conv = nn.Conv2d(3 if index == 0 else channels, channels, 3, padding=1, bias=False)
             nn.init.orthogonal_(conv.weight, gain=nn.init.calculate_gain("leaky_relu", 0.2), generator=generator)
             layers.append(conv)
         with torch.no_grad():  # half of the first filters have zero mean: they see texture, not brightness
@@ -156,7 +157,8 @@ def _backbones() -> dict[str, _Backbone]:
 
     def vgg() -> nn.Module:
         network: Any = models.vgg19()
-        return nn.Sequential(network.features, nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        # The last layer is pool 5, a maximum; the slice keeps the names under which the weights are stored.
+        return nn.Sequential(network.features[:-1], nn.AdaptiveAvgPool2d(1), nn.Flatten())
 
     return {
         "inception": _Backbone(inception, models.Inception_V3_Weights.IMAGENET1K_V1.url, 299),

@@ -80,7 +80,7 @@ class ReaderScores:
 class AttributeReader(nn.Module):
     """A residual network with one head for each attribute and one for each continuous parameter.
 
-    Pictures of any size are brought to the reader's own. Train it with `lib.games.reading.train_reader`.
+    Pictures of any size are brought to the reader's own. Train it with `lib.games.reader_train.train_reader`.
 
     Args:
         config: what to read.

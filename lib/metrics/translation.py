@@ -19,6 +19,7 @@ from lib.metrics.reconstruction import psnr
 __all__ = ["border", "by_scale", "dial_error", "explained", "kept", "sharpness", "translation_scores"]
 
 BACKGROUND = 0
+_FLAT = 1e-12  # mean square of what rounding leaves of a flat region; one step of a byte is 6e-5
 
 
 def explained(rebuilt: Tensor, image: Tensor, mask: Tensor) -> float:
@@ -32,13 +33,14 @@ def explained(rebuilt: Tensor, image: Tensor, mask: Tensor) -> float:
         mask: (B, H, W) bool, the region; a picture without any of it does not count.
 
     Raises:
-        MeasureError: the shapes differ, or no picture shows the region.
+        MeasureError: the shapes differ, no picture shows the region, or it is flat in every picture.
     """
     weight = _weight(rebuilt, image, mask)
     count = weight.sum(dim=(2, 3), keepdim=True)
     mean = (image * weight).sum(dim=(2, 3), keepdim=True) / count.clamp_min(1)
     error = ((rebuilt - image).square() * weight).sum()
     spread = ((image - mean).square() * weight).sum()
+    _require_structure(spread / (image.shape[1] * count.sum()))
     return float(1 - error / spread)
 
 
@@ -47,9 +49,14 @@ def sharpness(picture: Tensor, image: Tensor, mask: Tensor) -> float:
 
     The energy is the mean squared difference between neighbouring pixels. Noise has much of it, too: read this
     number together with `explained`.
+
+    Raises:
+        MeasureError: as `explained`.
     """
     weight = _weight(picture, image, mask)
-    return float(_energy(picture, weight) / _energy(image, weight))
+    energy = _energy(image, weight)
+    _require_structure(energy)
+    return float(_energy(picture, weight) / energy)
 
 
 def border(labels: Tensor, classes: list[int]) -> Tensor:
@@ -133,6 +140,13 @@ def _weight(picture: Tensor, image: Tensor, mask: Tensor) -> Tensor:
     if not bool(mask.any()):
         raise MeasureError("No picture shows the region; check the label.")
     return mask[:, None].to(image.dtype)
+
+
+def _require_structure(mean_square: Tensor) -> None:
+    if float(mean_square) <= _FLAT:
+        raise MeasureError(
+            "The originals are flat within the region, so there is no structure to keep; choose another."
+        )
 
 
 def _detail(x: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ N(0, 0.02), gains of batch norm as N(1, 0.02).
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 import torch.nn.functional as F
@@ -78,6 +78,9 @@ class DCGANDiscriminator(nn.Module):
         classes: length of the class vector; 0 for none.
         head: how D uses the class. "projection" adds <V y, features> to the logit (Miyato and Koyama 2018);
             "auxiliary" names the class in a second output, see `judge` (AC-GAN, Odena et al. 2017).
+
+    Raises:
+        NetworkError: another size or norm, or classes without a head.
     """
 
     def __init__(
@@ -91,6 +94,8 @@ class DCGANDiscriminator(nn.Module):
         head: Head = "none",
     ) -> None:
         super().__init__()
+        if norm not in get_args(Norm):
+            raise NetworkError(f"D knows no norm {norm!r}; use {', '.join(map(repr, get_args(Norm)))}.")
         if (classes > 0) != (head != "none"):
             raise NetworkError(f"D has {classes} classes and the head {head!r}; give both, or neither.")
         self.size, self.classes, self.head = size, classes, head

@@ -6,7 +6,7 @@ from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.parametrizations import spectral_norm
+from torch.nn.utils.parametrizations import _SpectralNorm, spectral_norm
 from torch.nn.utils.parametrize import is_parametrized
 
 from lib.book.equations import equation
@@ -31,7 +31,7 @@ def spectral_normalised(network: N) -> N:
     if not layers:
         raise ValueError(f"{type(network).__name__} has no convolution or linear layer to normalise.")
     for layer in layers:
-        if not is_parametrized(layer, "weight"):
+        if not _is_normalised(layer):
             spectral_norm(layer)
     return network
 
@@ -44,3 +44,10 @@ def top_singular_value(layer: nn.Module) -> float:
     # A transposed convolution stores (in, out, kh, kw).
     rows = weight.transpose(0, 1) if isinstance(layer, nn.ConvTranspose2d) else weight
     return float(torch.linalg.matrix_norm(rows.flatten(1), ord=2))
+
+
+def _is_normalised(layer: nn.Module) -> bool:
+    """Whether spectral norm is among what is done to the weight; another parametrisation bounds nothing."""
+    if not is_parametrized(layer, "weight"):
+        return False
+    return any(isinstance(step, _SpectralNorm) for step in layer.get_submodule("parametrizations.weight").children())

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import hashlib
+import http.client
 import http.server
 import io
 import socket
+import ssl
 import stat
 import tarfile
 import threading
@@ -141,6 +144,52 @@ def test_a_truncated_body_is_continued_where_it_broke_off(server: Server, tmp_pa
     server.pages["/f"] = lambda handler: handler.give(stop=50_000)
     assert get([server.url("/f")], tmp_path / "f").read_bytes() == BODY
     assert [asked for _, asked in server.seen] == [None, "bytes=50000-", "bytes=100000-", "bytes=150000-"]
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        ssl.SSLEOFError(8, "EOF occurred in violation of protocol"),
+        OSError(errno.EHOSTUNREACH, "No route to host"),
+        OSError(errno.ENETUNREACH, "Network is unreachable"),
+    ],
+)
+@pytest.mark.parametrize("place", [(http.client.HTTPResponse, "read1"), (http.client.HTTPConnection, "getresponse")])
+def test_every_fault_of_the_network_is_an_interruption(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: tuple[type, str], fault: OSError
+) -> None:
+    owner, name = place
+    honest, calls = getattr(owner, name), iter(range(1000))
+
+    def faulty(*arguments: object, **options: object) -> object:
+        if next(calls) == (1 if name == "read1" else 0):
+            raise fault
+        return honest(*arguments, **options)
+
+    monkeypatch.setattr(owner, name, faulty)
+    server.pages["/f"] = Handler.give
+    assert get([server.url("/f")], tmp_path / "f").read_bytes() == BODY
+    if name == "read1":
+        assert len(server.seen) == 2 and (server.seen[1][1] or "").startswith("bytes=")
+
+
+def test_a_network_that_stays_broken_is_one_error_and_a_disk_is_another(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.pages["/f"] = Handler.give
+
+    def full(done: int, total: int | None) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(DownloadError, match="disk is full"):
+        get([server.url("/f")], tmp_path / "f", progress=full)
+
+    def broken(*arguments: object) -> bytes:
+        raise ssl.SSLEOFError(8, "EOF occurred in violation of protocol")
+
+    monkeypatch.setattr(http.client.HTTPResponse, "read1", broken)
+    with pytest.raises(DownloadError, match=r"violation of protocol.*by other means"):
+        get([server.url("/f")], tmp_path / "g")
 
 
 def test_a_later_call_goes_on_and_a_killed_download_has_no_final_name(server: Server, tmp_path: Path) -> None:

@@ -256,6 +256,11 @@ def test_unpaired_domains_have_independent_orders(tmp_path: Path) -> None:
     assert torch.equal(fresh.draw()["B"], expected["B"])
     with pytest.raises(PublicDataError, match="seeds"):
         UnpairedStream(stream.a, stream.a)
+    ordered = [DataStream(stream.a.samples, Geometry(16), batch=2, seed=seed, shuffle=False) for seed in (0, 1)]
+    with pytest.raises(PublicDataError, match="shuffle one of them"):
+        UnpairedStream(*ordered)
+    mixed_up = UnpairedStream(stream.a, ordered[0]).draw()
+    assert mixed_up["A_name"] != mixed_up["B_name"]
     with pytest.raises(PublicDataError, match="no folder"):
         unpaired_stream(tmp_path, "test", Geometry(16), batch=1)
     with pytest.raises(PublicDataError, match="data fetch horse2zebra"):
@@ -327,11 +332,11 @@ def attribute_file(rows: dict[str, str]) -> str:
 
 
 def mask_tree(root: Path) -> None:
-    originals = {0: 5, 1: 162770, 2: 162771, 3: 190000, 2000: 100}
+    originals = {0: 5, 1: 162770, 2: 162771, 3: 182637, 4: 182638, 2000: 100}  # CelebA's files, which count from 1
     rows = {f"{number}.jpg": "-+--++-+-+" for number in originals} | {"1.jpg": "++----+-+-"}
     (root / "CelebA-HQ-img").mkdir(parents=True)
     (root / "CelebAMask-HQ-attribute-anno.txt").write_text(attribute_file(rows))
-    lines = ["idx  orig_idx  orig_file"] + [f"{n}  {o}  {o:06d}.jpg" for n, o in originals.items()]
+    lines = ["idx  orig_idx  orig_file"] + [f"{n}  {o - 1}  {o:06d}.jpg" for n, o in originals.items()]
     (root / "CelebA-HQ-to-CelebA-mapping.txt").write_text("\n".join(lines) + "\n")
     for number in originals:
         save(photo(number, 64, 64), root / "CelebA-HQ-img" / f"{number}.jpg")
@@ -359,7 +364,7 @@ def test_celebamask_masks_become_one_label_map(tmp_path: Path) -> None:
     }  # fmt: skip
     assert int(faces.read(1)["hair"]) == UNKNOWN  # black and blond at once
     assert sample["attributes"].dtype == torch.int64 and sample["attributes"].tolist() == [0, 1, 0, 0, 1, 1, 0, 1, 0, 1]
-    assert [len(CelebAMaskHQ(tmp_path, split)) for split in ("val", "test")] == [1, 1]
+    assert [CelebAMaskHQ(tmp_path, split).numbers for split in ("val", "test")] == [(2, 3), (4,)]
     # Image (64) and masks (32) have different sizes and still meet; the mirror makes a right eye of a left one.
     moved = Geometry(16, flip=1.0)(sample, generator=torch.Generator(), mirror=faces.mirror)
     assert (

@@ -238,6 +238,15 @@ def test_splits_never_meet_and_a_stream_resumes_where_it_stopped() -> None:
     assert torch.equal(resumed.draw()["image"], wanted)
 
 
+@pytest.mark.parametrize("hair", [-1, 4, torch.tensor([0, 4]), torch.tensor([-1, 3])])
+def test_an_index_outside_the_values_is_refused(hair: int | Tensor) -> None:
+    people = WORLD.sample(2, generator=torch.Generator().manual_seed(0))
+    with pytest.raises(WorldError, match=r"'hair' are black, .* indices from 0 to 3"):
+        WORLD.changed(people, hair=hair)
+    assert WORLD.changed(people, hair=3)["hair"].tolist() == [3, 3]
+    assert WORLD.changed(people, hair=torch.tensor([0, 3]))["hair"].tolist() == [0, 3]
+
+
 def test_nobody_cannot_be_drawn() -> None:
     with pytest.raises(WorldError, match="At least one face"):
         WORLD.sample(0, generator=torch.Generator())

@@ -14,7 +14,14 @@ from torch import Tensor, nn
 from lib.games.dirac import dirac_jacobian, dirac_step_matrix
 from lib.games.rotation import dirac_eigenvalues, ema_gain, ema_of_rotation, two_rate_eigenvalues
 from lib.losses.adversarial import LOSSES, hinge_fake, hinge_real, least_squares
-from lib.losses.best_critics import best_hinge_loss, best_lsgan_scores, critic_gap, pearson_chi2, penalised_slope
+from lib.losses.best_critics import (
+    best_hinge_loss,
+    best_lsgan_scores,
+    critic_gap,
+    lsgan_gradient,
+    pearson_chi2,
+    penalised_slope,
+)
 from lib.losses.divergences import total_variation, wasserstein_1d
 from lib.losses.penalties import gradient_penalty, r1
 from lib.metrics.fid_bias import fid_bias, fid_of_gaussians
@@ -56,13 +63,58 @@ def test_best_lsgan_scores(seed: int, a: float, b: float) -> None:
 
 @pytest.mark.parametrize("seed", range(3))
 def test_pearson_chi2(seed: int) -> None:
-    """(2.3) is G's loss plus the part on real data that G cannot change, at D*, for (a, b, c) = (-1, 1, 0)."""
+    """(2.3) is the value of G's loss plus the same on real data, at D*, for (a, b, c) = (-1, 1, 0)."""
     p, q = two_densities(seed)
     best = best_lsgan_scores(p, q, a=-1, b=1)
     both_sides = (p * best.square()).sum() + (q * best.square()).sum()
     torch.testing.assert_close(pearson_chi2(p, q), both_sides)
     apart = torch.tensor([1.0, 0.0])
     assert float(pearson_chi2(apart, apart)) == 0 and float(pearson_chi2(apart, apart.flip(0))) == 2
+
+
+PAPER, USUAL = (-1.0, 1.0, 0.0), (0.0, 1.0, 1.0)
+
+
+def lsgan_slopes(p: Tensor, logits: Tensor, targets: tuple[float, float, float]) -> Tensor:
+    """The gradient of G's own loss by autograd; D is the best one and stands still."""
+    a, b, c = targets
+    logits = logits.detach().requires_grad_()
+    q = logits.softmax(0)
+    best = ((b * p + a * q) / (p + q)).detach()
+    (gradient,) = torch.autograd.grad((q * (best - c).square()).sum(), logits)
+    return gradient
+
+
+@pytest.mark.parametrize("targets", [PAPER, USUAL])
+def test_lsgan_gradient(targets: tuple[float, float, float]) -> None:
+    p, q = two_densities(0)
+    a, b, c = targets
+    rows = [lsgan_gradient(p, q, dq, a=a, b=b, c=c) for dq in torch.diag(q) - torch.outer(q, q)]
+    torch.testing.assert_close(torch.stack(rows), lsgan_slopes(p, q.log(), targets))
+
+
+def test_pearson_chi2_is_not_what_lsgan_descends() -> None:
+    """At p = (0.7, 0.3) and q = (0.3, 0.7) G with the paper's targets feels nothing, though chi^2 = 0.32 and slopes."""
+    p, q, dq = torch.tensor([[0.7, 0.3], [0.3, 0.7], [1.0, -1.0]], dtype=torch.float64)
+    chi2 = torch.autograd.functional.jvp(lambda q: pearson_chi2(p, q), q, dq)
+    assert float(chi2[0]) == pytest.approx(0.32) and float(chi2[1]) < -1
+    assert float(lsgan_gradient(p, q, dq, a=-1, b=1, c=0)) == pytest.approx(0, abs=1e-12)
+    assert float(lsgan_gradient(p, q, dq)) == pytest.approx(0.3**2 - 0.7**2)
+
+
+def test_lsgan_with_the_best_d_arrives_with_the_usual_targets_only() -> None:
+    """D is at its best in every step. With (-1, 1, 0) chi^2 rises, and p itself is left; with (0, 1, 1) it vanishes."""
+    p = torch.tensor([0.7, 0.3], dtype=torch.float64)
+    ends = {}
+    for targets in (PAPER, USUAL):
+        for first in (0.2, 0.75):
+            logits = torch.tensor([first, 1 - first], dtype=torch.float64).log()
+            for _ in range(250):
+                logits = logits - 4 * lsgan_slopes(p, logits, targets)
+            start = torch.tensor([first, 1 - first], dtype=torch.float64)
+            ends[targets, first] = float(pearson_chi2(p, start)), float(pearson_chi2(p, logits.softmax(0)))
+    assert all(end > start for (targets, _), (start, end) in ends.items() if targets == PAPER), ends
+    assert all(end < 1e-9 for (targets, _), (_, end) in ends.items() if targets == USUAL), ends
 
 
 def test_hinge_real() -> None:
@@ -167,6 +219,20 @@ def test_spectral_normalised() -> None:
     for _ in range(200):
         layer(torch.zeros(1, 6))
     assert top_singular_value(layer) == pytest.approx(1, abs=1e-4)
+
+
+def test_another_parametrisation_does_not_pass_for_spectral_norm() -> None:
+    torch.manual_seed(0)
+    layer = nn.Linear(6, 4)
+    with torch.no_grad():
+        layer.weight *= 7
+    spectral_normalised(nn.utils.parametrizations.weight_norm(layer))
+    for _ in range(200):
+        layer(torch.zeros(1, 6))
+    assert top_singular_value(layer) == pytest.approx(1, abs=1e-4)
+    steps = len(layer.get_submodule("parametrizations.weight"))  # type: ignore[arg-type]
+    spectral_normalised(layer)  # and it is not applied twice
+    assert len(layer.get_submodule("parametrizations.weight")) == steps == 2  # type: ignore[arg-type]
 
 
 def test_ema_update() -> None:

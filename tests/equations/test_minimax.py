@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -90,6 +91,17 @@ def test_kl_of_two_gaussians_and_without_overlap() -> None:
     assert float(kl(normal(0), normal(1.5), DX)) == pytest.approx(1.5**2 / 2, abs=1e-9)
     apart = torch.tensor([1.0, 0.0]), torch.tensor([0.0, 1.0])
     assert float(kl(*apart)) == math.inf and float(kl(apart[0], apart[0])) == 0
+
+
+@pytest.mark.parametrize("divergence", [kl, js, best_value])
+def test_a_place_without_mass_has_no_gradient(divergence: Callable[[Tensor, Tensor], Tensor]) -> None:
+    p = torch.tensor([0.5, 0.5, 0.0], dtype=torch.float64)
+    q = torch.tensor([0.25, 0.75, 0.0], dtype=torch.float64, requires_grad=True)
+    (slope,) = torch.autograd.grad(divergence(p, q), q)
+    alone = q.detach()[:2].requires_grad_()
+    (expected,) = torch.autograd.grad(divergence(p[:2], alone), alone)
+    assert torch.equal(divergence(p, q), divergence(p[:2], alone))
+    assert slope.tolist() == [*expected.tolist(), 0.0]
 
 
 @given(mass)

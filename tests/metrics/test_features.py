@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from torch import Tensor, nn
+from torchvision import models
 
 from lib.metrics import features as module
 from lib.metrics.checks import MeasureError
@@ -25,6 +26,12 @@ def test_random_features_depend_on_the_seed_alone() -> None:
     assert torch.equal(RandomConvFeatures(1)(images()), first)
     assert not torch.allclose(RandomConvFeatures(2)(images()), first)
     assert RandomConvFeatures(2).name == "random-conv-2"
+
+
+def test_random_features_leave_the_global_generator_alone() -> None:
+    before = torch.get_rng_state()
+    RandomConvFeatures()
+    assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_random_features_have_orthogonal_filters_and_no_gradient() -> None:
@@ -95,3 +102,23 @@ def test_weights_on_disk_are_used(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     white = torch.ones(1, 3, 8, 8)
     seen = (torch.ones(1, 3, 20, 20) - features.mean) / features.std
     assert torch.allclose(features(white), trained(seen), atol=1e-5)
+
+
+def test_vgg_stops_at_its_last_relu(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A stand-in for torchvision's VGG; a maximum after the last ReLU would raise the mean over the picture."""
+
+    class SmallVGG(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.features = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 5, 3), nn.ReLU(), nn.MaxPool2d(2))
+            self.classifier = nn.Linear(5, 2)
+
+    trained = SmallVGG()
+    (tmp_path / "checkpoints").mkdir()
+    torch.save(trained.state_dict(), tmp_path / "checkpoints" / models.VGG19_Weights.IMAGENET1K_V1.url.split("/")[-1])
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    monkeypatch.setattr(models, "vgg19", SmallVGG)
+    features = PretrainedFeatures("vgg19")
+    picture = images(2, size=224)
+    relu = trained.features[:-1](((picture + 1) / 2 - features.mean) / features.std)
+    torch.testing.assert_close(features(picture), relu.mean(dim=(2, 3)), atol=1e-5, rtol=1e-4)

@@ -163,6 +163,29 @@ def test_a_missing_class_and_wrong_labels_cost_accuracy_on_real_pictures() -> No
     assert f"real {score.reference:.1%}" in str(score)
 
 
+def test_the_sets_are_moved_to_the_device_of_the_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Seen(Exception):
+        pass
+
+    def look(config: ReaderConfig, stream: Shuffled, *rest: object, runtime: Runtime, **options: object) -> None:
+        raise Seen(*{value.device.type for value in stream.data.values()}, runtime.device.type)
+
+    monkeypatch.setattr(Runtime, "detect", classmethod(lambda cls, name=None: cls(torch.device("meta"))))
+    monkeypatch.setattr("lib.games.classification_score.train_reader", look)
+    sets = labelled(40, 1), labelled(40, 2), labelled(40, 3)
+    with pytest.raises(Seen, match=r"\('meta', 'meta'\)"):
+        classification_accuracy_score(*sets, classes=3, batch=32)
+
+
+def test_a_class_without_test_pictures_speaks() -> None:
+    images, labels = labelled(60, 2)
+    test = images[labels != 1], labels[labels != 1]
+    with pytest.raises(MeasureError, match="no picture of class 1"):
+        classification_accuracy_score(
+            labelled(40, 1), labelled(40, 3), test, classes=3, rounds=1, batch=32, runtime=CPU
+        )
+
+
 @pytest.mark.parametrize(
     ("call", "says"),
     [

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import Tensor
@@ -99,3 +101,14 @@ def test_regions_must_be_shown_and_fit() -> None:
         explained(image, image, labels == 7)
     with pytest.raises(MeasureError, match="same size"):
         sharpness(image, image, (labels == 0)[:, :8])
+
+
+@pytest.mark.parametrize("measure", [explained, sharpness])
+def test_a_flat_region_has_no_structure_to_keep(measure: Callable[[Tensor, Tensor, Tensor], float]) -> None:
+    image, labels = scene()
+    image[:, :, :16] = 0.3
+    for picture in (image, image + 0.1, torch.zeros_like(image), scene()[0]):
+        with pytest.raises(MeasureError, match="flat within the region"):
+            measure(picture, image, labels == 0)
+    image[0, 0, 3, 3] += 1 / 127.5  # one step of a byte in one picture is structure
+    assert measure(image, image, labels == 0) == pytest.approx(1)

@@ -162,8 +162,9 @@ def test_batches_that_do_not_fit_are_refused() -> None:
         next(point_game().round({"image": noise(4, 2)}))
     with pytest.raises(GameError, match="cannot be shared evenly by 3 turns"):
         next(spied(n_critic=3)[0].round({"point": noise(8, 2)}))
-    with pytest.raises(GameError, match="Batch norm mixes"):
-        GAN(DCGANGenerator(8, 16, 1), DCGANDiscriminator(16, 1), GANConfig(latent=8, gp=10.0))
+    for penalty in ({"gp": 10.0}, {"r1": 1.0}):
+        with pytest.raises(GameError, match="Batch norm in D mixes"):
+            GAN(DCGANGenerator(8, 16, 1), DCGANDiscriminator(16, 1), GANConfig(latent=8, **penalty))
 
 
 # ----------------------------------------------------------------------------------------------- DCGAN
@@ -241,6 +242,8 @@ def test_networks_refuse_what_they_were_not_built_for() -> None:
         DCGANGenerator(8, 28)
     with pytest.raises(NetworkError, match="give both, or neither"):
         DCGANDiscriminator(16, classes=3)
+    with pytest.raises(NetworkError, match="no norm 'Batch'; use 'batch', 'instance', 'spectral', 'none'"):
+        DCGANDiscriminator(16, norm=cast(Any, "Batch"))
     with pytest.raises(NetworkError, match="looks at 16 x 16 px, not at"):
         DCGANDiscriminator(16)(noise(1, 3, 32, 32))
     with pytest.raises(NetworkError, match="exactly where there are classes"):

@@ -31,7 +31,7 @@ PARTS = Palette(
 
 _SIDES = (("l_eye", "r_eye"), ("l_brow", "r_brow"), ("l_ear", "r_ear"))
 _PER_FOLDER = 2000
-_CELEBA_VAL, _CELEBA_TEST = 162771, 182638  # where CelebA's own splits begin, counted in its file numbers
+_CELEBA_VAL, _CELEBA_TEST = 162771, 182638  # where CelebA's own splits begin; its files count from 1
 
 
 def mirrored_parts(palette: Palette) -> tuple[int, ...]:
@@ -110,12 +110,15 @@ class CelebAMaskHQ(Samples):
 
 @functools.lru_cache(maxsize=8)
 def _numbers_of_split(path: Path, split: str) -> tuple[int, ...]:
-    """Numbers of the pictures in one split; a line of the file is: number, number in CelebA, file in CelebA."""
+    """Numbers of the pictures in one split; a line of the file is: number, index in CelebA, file in CelebA.
+
+    CelebA's index counts from 0, its files and the bounds of its splits from 1: ``0 119613 119614.jpg``.
+    """
     if not path.is_file():
         raise PublicDataError(f"'{path}' is missing; it comes with CelebAMask-HQ and tells the splits.")
     rows = [line.split() for line in path.read_text(encoding="utf-8").splitlines()[1:] if line.strip()]
     try:
-        pairs = [(int(row[0]), int(row[1])) for row in rows]
+        pairs = [(int(row[0]), int(row[2].removesuffix(".jpg"))) for row in rows]
     except (ValueError, IndexError) as error:
         raise PublicDataError(f"'{path}' is damaged ({error}); fetch it again.") from error
     bounds = {"train": (0, _CELEBA_VAL), "val": (_CELEBA_VAL, _CELEBA_TEST), "test": (_CELEBA_TEST, 1 << 31)}

@@ -121,12 +121,15 @@ class UnpairedStream:
         b: stream of the second.
 
     Raises:
-        PublicDataError: both have the same seed and the same number of samples, so that sets which were sorted
-            alike would show their true pairs.
+        PublicDataError: both have the same number of samples, and either the same seed or neither is shuffled, so
+            that sets which were sorted alike would show their true pairs.
     """
 
     def __init__(self, a: DataStream, b: DataStream) -> None:
-        if a.seed == b.seed and a.shuffle and b.shuffle and len(a.samples) == len(b.samples):
+        alike = len(a.samples) == len(b.samples)
+        if alike and not (a.shuffle or b.shuffle):
+            raise PublicDataError("Unpaired streams of one length stay paired in their own order; shuffle one of them.")
+        if alike and a.seed == b.seed and a.shuffle and b.shuffle:
             raise PublicDataError("Unpaired streams need different seeds; with one seed, pairs may stay together.")
         self.a, self.b = a, b
 

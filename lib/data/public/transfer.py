@@ -17,6 +17,7 @@ Progress = Callable[[int, "int | None"], None]
 """Called with the bytes that lie in the ``.part`` file and, where known, those of the whole file."""
 
 _PIECE = 1 << 16
+_BREAKS = (OSError, http.client.HTTPException)  # of the network; an OSError of the disk is the caller's
 _PASSING = {408, 425, 429}  # "not now"; every 5xx as well
 
 
@@ -90,6 +91,7 @@ def transfer(
     Raises:
         InterruptedTransfer: broken off, stalled, or the server is busy. What arrived is kept.
         RefusedTransfer: the address does not exist, is forbidden, or sends something else.
+        OSError: the disk does not take the bytes; whatever the network does is an InterruptedTransfer.
     """
     note, offset = part.note, part.length
     same = note.get("url") == url and bool(note.get("validator"))
@@ -98,16 +100,17 @@ def transfer(
         offset = 0
     request = urllib.request.Request(url, headers=_headers(offset, str(note["validator"]) if same else ""))
     try:
-        with urllib.request.urlopen(request, timeout=timeout) as response:
-            total = _accept(response, url, part, offset, limit)
-            if total is None or part.length < total:
-                _copy(response, part, total, limit, progress)
+        response = urllib.request.urlopen(request, timeout=timeout)
     except urllib.error.HTTPError as error:
-        _explain_status(error, url, part, offset)
+        return _explain_status(error, url, part, offset)
     except urllib.error.URLError as error:
         raise InterruptedTransfer(f"{url}: {error.reason}", reached=False) from error
-    except (TimeoutError, ConnectionError, http.client.HTTPException) as error:
-        raise InterruptedTransfer(f"{url}: {error or type(error).__name__} after {part.length} bytes") from error
+    except _BREAKS as error:
+        raise InterruptedTransfer(f"{url}: {error or type(error).__name__} after {offset} bytes") from error
+    with response:
+        total = _accept(response, url, part, offset, limit)
+        if total is None or part.length < total:
+            _copy(response, part, total, limit, progress)
 
 
 def _headers(offset: int, validator: str) -> dict[str, str]:
@@ -154,7 +157,7 @@ def _copy(
 ) -> None:
     done = part.length
     with part.path.open("ab") as file:
-        while piece := response.read1(_PIECE):
+        while piece := _piece(response, done):
             done += len(piece)
             bound = total if total is not None else limit
             if bound is not None and done > bound:
@@ -166,6 +169,14 @@ def _copy(
                 break  # a server that keeps the connection open would make us wait for nothing
     if total is not None and done < total:
         raise InterruptedTransfer(f"{response.url} broke off after {done} of {total} bytes")
+
+
+def _piece(response: http.client.HTTPResponse, done: int) -> bytes:
+    """The next bytes from the network. TLS breaks and lost routes are no ConnectionErrors, yet may pass as well."""
+    try:
+        return response.read1(_PIECE)
+    except _BREAKS as error:
+        raise InterruptedTransfer(f"{response.url}: {error or type(error).__name__} after {done} bytes") from error
 
 
 def _explain_status(error: urllib.error.HTTPError, url: str, part: PartFile, offset: int) -> None:

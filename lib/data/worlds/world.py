@@ -34,7 +34,7 @@ class World(ABC):
     """A source of pictures with known parameters.
 
     Attributes:
-        name: short name, as in ``python -m lib train classifier --world faces``.
+        name: short name, as in ``python -m lib data preview --world faces``.
         palette: classes of the label maps.
         attributes: categorical parameter -> the names of its values, in the order of their indices.
     """
@@ -79,7 +79,10 @@ class World(ABC):
         """The same pictures with some parameters changed and everything else fixed.
 
         Args:
-            values: an attribute -> the name of its value; any parameter -> a number or a tensor (B, …).
+            values: an attribute -> the name or the index of its value; any parameter -> a number or a tensor (B, …).
+
+        Raises:
+            WorldError: there is no such parameter or value.
         """
         result = dict(parameters)
         for name, value in values.items():
@@ -88,8 +91,19 @@ class World(ABC):
             old = parameters[name]
             if isinstance(value, str):
                 value = self.value(name, value)
+            elif name in self.attributes:
+                self._check_indices(name, value)
             result[name] = torch.as_tensor(value, dtype=old.dtype, device=old.device).expand_as(old).clone()
         return result
+
+    def _check_indices(self, attribute: str, value: int | Tensor) -> None:
+        values = self.attributes[attribute]
+        given = torch.as_tensor(value)  # a number makes no GPU wait, only a tensor that lies there does
+        if not bool(((given >= 0) & (given < len(values))).all()):
+            raise WorldError(
+                f"The values of {attribute!r} are {', '.join(values)}: give a name, or indices from 0 to "
+                f"{len(values) - 1}, not {given.min().item()} to {given.max().item()}."
+            )
 
 
 def split_generator(split: Split, seed: int, device: torch.device | str = "cpu") -> torch.Generator:

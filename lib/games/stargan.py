@@ -1,0 +1,199 @@
+"""StarGAN: one generator for all domains, told which one is wanted (Choi et al. 2018).
+
+    players   D   D_src: is the picture real?  D_cls: which labels does it have?
+              G   G(x, c): the picture x with the labels c
+
+    L_D = -L_adv + lambda_cls L_cls^r              (eq. 5; the class loss of *real* pictures)
+    L_G =  L_adv + lambda_cls L_cls^f + lambda_rec L_rec        (eq. 6; of *fakes*, and the cycle)
+
+Several data sets may each know other labels: `lib.data.label_space.LabelSpace` puts them into one vector with a
+mask, and the class loss looks at the labels that the batch knows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from lib.data.label_space import LabelSpace
+from lib.games.game import Game, GameError, Turn
+from lib.losses.adversarial import adversarial_loss
+from lib.losses.cycle import cycle_loss
+from lib.losses.domain_labels import label_loss
+from lib.losses.penalties import gradient_penalty, r1
+from lib.nn.resnet_generator import Padding
+from lib.nn.stargan import Conditioning, LabelConfig, LabelDiscriminator, LabelGenerator
+from lib.runtime import seeded
+
+__all__ = ["StarGAN", "StarGANConfig", "build_stargan", "label_sensitivity"]
+
+
+@dataclass(frozen=True)
+class StarGANConfig:
+    """Everything that is chosen before the training; the defaults are the paper's."""
+
+    size: int = 128  # px
+    width: int = 64  # channels of G's first layer
+    blocks: int = 6  # residual blocks of G
+    conditioning: Conditioning = "modulate"  # how G hears the label; "concat" in the authors' code
+    padding: Padding = "zeros"  # of G's plain convolutions
+    halvings: int = 2  # G's blocks work at size / 2^halvings
+    edit: bool = False  # G paints a change of the picture instead of a new one
+    d_width: int = 64  # channels of D's first layer
+    d_layers: int = 6  # halvings in D
+    loss: str = "wgan"  # a name in lib.losses.adversarial.LOSSES
+    gp: float = 10.0  # lambda of the gradient penalty between real pictures and fakes
+    r1: float = 0.0  # gamma of R1 on real pictures, instead of gp
+    every: int = 1  # a penalty acts in every so many turns of D, that much more strongly
+    n_critic: int = 5  # turns of D in a round, each on its own pictures
+    classes: float = 1.0  # lambda_cls
+    cycle: float = 10.0  # lambda_rec
+    batch: int = 16  # pictures in a turn; a round takes n_critic times as many
+    rounds: int = 40_000  # 200 000 turns of D
+    lr: float = 1e-4  # Adam with betas 0.5 and 0.999
+
+    @classmethod
+    def quick(cls, **changes: Any) -> StarGANConfig:
+        """A minute on two cores at 64 px: narrow, one turn of D, R1 now and then instead of the gradient penalty."""
+        settings: dict[str, Any] = {
+            "size": 64, "width": 12, "blocks": 3, "halvings": 1, "edit": True, "d_width": 16, "d_layers": 4,
+            "n_critic": 1, "loss": "non-saturating", "gp": 0.0, "r1": 1.0, "every": 4, "batch": 8,
+            "rounds": 300, "lr": 1e-3,
+        }  # fmt: skip
+        return cls(**settings | changes)
+
+    @classmethod
+    def full(cls, **changes: Any) -> StarGANConfig:
+        """A GPU: the paper's networks at 128 px, its loss and its schedule."""
+        return cls(**changes)
+
+    def check(self) -> None:
+        """Raise `GameError` where the numbers make no game."""
+        adversarial_loss(self.loss)
+        if min(self.n_critic, self.every) < 1 or min(self.gp, self.r1, self.classes, self.cycle) < 0:
+            raise GameError("n_critic and every start at 1; gp, r1, classes and cycle at 0.")
+
+    @property
+    def round_batch(self) -> int:
+        """Pictures that the stream must draw for one round."""
+        return self.n_critic * self.batch
+
+    def learning_rate(self, progress: float) -> float:
+        """Factor on ``lr``: 1 for the first half, then linearly down to 0 (the authors' code hardly lowers it)."""
+        return min(1.0, 2 * (1 - progress))
+
+
+class StarGAN(Game):
+    """The game of one translator for all domains.
+
+    Args:
+        G: (pictures, unified labels) -> pictures.
+        D: pictures -> logits, with ``judge``: pictures -> logits and the logits of all labels.
+        space: the labels of the data sets.
+        config: the rules.
+        generator: draws target labels and the places of the gradient penalty; default seed 0.
+
+    Raises:
+        GameError: the rules make no game.
+    """
+
+    players: ClassVar[Mapping[str, tuple[str, ...]]] = {"D": ("D",), "G": ("G",)}
+
+    def __init__(
+        self, G: nn.Module, D: LabelDiscriminator, space: LabelSpace, config: StarGANConfig | None = None, *,
+        generator: torch.Generator | None = None,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        self.config = config or StarGANConfig()
+        self.config.check()
+        self.G, self.D, self.space = G, D, space
+        self.loss = adversarial_loss(self.config.loss)
+        self.generator = generator or torch.Generator().manual_seed(0)
+
+    def round(self, batch: Mapping[str, Any]) -> Iterator[Turn]:
+        """`n_critic` turns of D, then one of G, on the fakes that D saw last.
+
+        Target labels are the labels of the batch in another order: combinations that exist, as often as they do.
+        """
+        index, parts = self._parts(batch)
+        for turn, (x, own) in enumerate(parts):
+            target = own[torch.randperm(len(own), generator=self.generator).to(own.device)]
+            with torch.set_grad_enabled(turn == len(parts) - 1):  # only the last fakes go on to G's turn
+                fake = self.G(x, self.space.unified(target, index))
+            yield Turn("D", **self.d_terms(x, fake.detach(), own, index, turn))
+        yield Turn("G", **self.g_terms(x, fake, own, target, index))
+
+    def d_terms(self, x: Tensor, fake: Tensor, own: Tensor, index: int = 0, turn: int = 0) -> dict[str, Tensor]:
+        """Tell real from fake, and name the known labels of the real pictures, not those of fakes (eq. 2)."""
+        c = self.config
+        source, named = self.D.judge(torch.cat([x, fake]))  # without a norm, one pass gives what two would
+        real_logits, fake_logits = source.split([len(x), len(fake)])
+        terms = {"real": self.loss.real(real_logits), "fake": self.loss.fake(fake_logits)}
+        if c.classes:
+            terms["class"] = c.classes * self._class_loss(named[: len(x)], own, index)
+        if (self.rounds_done * c.n_critic + turn) % c.every:
+            return terms
+        if c.gp:
+            terms["gp"] = c.every * c.gp * gradient_penalty(self.D, x, fake, generator=self.generator)
+        if c.r1:
+            terms["r1"] = c.every * c.r1 * r1(self.D, x)
+        return terms
+
+    def g_terms(self, x: Tensor, fake: Tensor, own: Tensor, target: Tensor, index: int = 0) -> dict[str, Tensor]:
+        """Pass as real, show the labels asked for (eq. 3), and lead back to the original (eq. 4)."""
+        c = self.config
+        source, named = self.D.judge(fake)
+        terms = {"gan": self.loss.fool(source)}
+        if c.classes:
+            terms["class"] = c.classes * self._class_loss(named, target, index)
+        if c.cycle:
+            terms["cycle"] = c.cycle * cycle_loss(self.G(fake, self.space.unified(own, index)), x)
+        return terms
+
+    def _class_loss(self, named: Tensor, labels: Tensor, index: int) -> Tensor:
+        """Over the block that this data set knows; the logits of unknown labels take no part."""
+        return label_loss(named[:, self.space.block(index)], labels, self.space.sets[index])
+
+    def _parts(self, batch: Mapping[str, Any]) -> tuple[int, list[tuple[Tensor, Tensor]]]:
+        """The number of the data set, and the pictures and labels of each turn of D."""
+        missing = {"image", "label"} - set(batch)
+        if missing:
+            raise GameError(
+                f"The batch has no {' and no '.join(map(repr, sorted(missing)))}, only "
+                f"{', '.join(map(repr, batch))}; draw it from a LabelledPool."
+            )
+        index, turns = batch.get("set", 0), self.config.n_critic
+        if not isinstance(index, int) or not 0 <= index < len(self.space.sets):
+            raise GameError(f"'set' must be the number of one of {len(self.space.sets)} data sets, not {index!r}.")
+        if len(batch["image"]) % turns:
+            raise GameError(
+                f"A batch of {len(batch['image'])} cannot be shared evenly by {turns} turns of D; "
+                "draw StarGANConfig.round_batch pictures."
+            )
+        return index, list(zip(batch["image"].chunk(turns), batch["label"].chunk(turns), strict=True))
+
+
+def build_stargan(space: LabelSpace, config: StarGANConfig | None = None, *, seed: int = 0) -> StarGAN:
+    """The game with its networks; the same seed gives the same weights, whatever ran before."""
+    c = config or StarGANConfig()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        G = LabelGenerator(LabelConfig(space.width, c.width, c.blocks, c.conditioning, c.padding, c.halvings, c.edit))
+        D = LabelDiscriminator(space.classified, size=c.size, width=c.d_width, layers=c.d_layers)
+    return StarGAN(G, D, space, c, generator=seeded(seed))
+
+
+@torch.no_grad()
+def label_sensitivity(G: Callable[[Tensor, Tensor], Tensor], x: Tensor, first: Tensor, second: Tensor) -> float:
+    """mean |G(x, c1) - G(x, c2)|: 0 for a generator that does not hear its label.
+
+    Args:
+        first, second: unified labels, each (B, n) or one for all, (n,).
+    """
+    count = len(x)
+    pictures = [G(x, label.expand(count, -1)) for label in (first, second)]
+    return float((pictures[0] - pictures[1]).abs().mean())
