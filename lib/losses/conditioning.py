@@ -89,8 +89,10 @@ def class_log_likelihood(logits: Tensor, classes: Tensor) -> Tensor:
 def acgan_criterion(joint: Tensor, model: Tensor, weight: float = 1.0) -> Tensor:
     """What G descends in AC-GAN when D is optimal: the blind criterion plus `weight` times its class cost.
 
-    The classifier is the one that knows the real data perfectly, p(y | x); a picture that is never real
-    counts as a coin toss between the classes.
+    The classifier has learned from real pictures alone (``class_on_fakes=0``) and knows p(y | x) perfectly; a
+    picture that is never real counts as a coin toss between the classes. Where it learns from fakes too, as in
+    Odena et al. and by default in `ACGAN`, it knows the posterior of the mixture instead, and this does not hold
+    unless the two agree, as they do by symmetry in the toy of `ambiguous_share`.
     """
     marginal = joint.sum(dim=0, keepdim=True)
     posterior = torch.where(marginal > 0, joint / marginal.clamp_min(torch.finfo(joint.dtype).tiny), 1 / joint.shape[0])
