@@ -84,8 +84,8 @@ class LiveBoard:
             else:
                 self._handle.update(self)
         now = time.monotonic()
-        # On a slow machine drawing takes at most a tenth of the time.
-        self._next = now + max(self.every, 9 * (now - started))
+        # On a slow machine drawing takes at most a twentieth of the time.
+        self._next = now + max(self.every, 19 * (now - started))
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
         return self._bundle
