@@ -79,11 +79,11 @@ class ClassGAN(GAN):
 
     def d_terms_with(self, real: Tensor, fake: Tensor, y: Tensor, index: int = 0) -> dict[str, Tensor]:
         """D's weighted terms in its turn number `index`; real and fake show the classes y."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} does not say what D wants; write d_terms_with().")
 
     def g_terms_with(self, fake: Tensor, y: Tensor) -> dict[str, Tensor]:
         """G's weighted terms."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} does not say what G wants; write g_terms_with().")
 
     def _slope(self, critic: Callable[[Tensor], Tensor], real: Tensor, index: int) -> dict[str, Tensor]:
         """R1, in every so many turns (as `GAN` counts them)."""

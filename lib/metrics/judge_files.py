@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, Self
 
 from torch import nn
 
 from lib.book.paths import repository_root
-from lib.training.checkpoint import CheckpointError, load_weights, read_card
+from lib.training.checkpoint import CheckpointError, load_weights, read_card, save_weights
 
-Judge = TypeVar("Judge", bound=nn.Module)
+__all__ = ["StoredJudge", "judge_path"]
 
 
 def judge_path(kind: str, world: str) -> Path:
@@ -19,27 +20,49 @@ def judge_path(kind: str, world: str) -> Path:
     return repository_root() / "assets" / "checkpoints" / f"{kind}_{world}.safetensors"
 
 
-def load_judge(path: str | Path, kind: str, build: Callable[[Mapping[str, Any]], Judge]) -> Judge:
-    """Read a judge in evaluation mode.
+class StoredJudge(nn.Module):
+    """A trained judge that is kept in a file and shipped with the book.
 
-    Args:
-        path: the safetensors file.
-        kind: the key under which its card keeps the judge's config.
-        build: makes the untrained network from that config.
-
-    Raises:
-        CheckpointError: the file is missing, damaged or holds something else.
+    Attributes:
+        kind: ``reader`` or ``parser``: in the file's name, in its card, and in the command that trains it.
+        config_type: the dataclass of its config, with a ``from_dict``.
+        config: what the network was built from, the only argument of a subclass.
     """
-    if not Path(path).is_file():
-        raise CheckpointError(
-            f"There is no {kind} at {path}; train one with `python -m lib train {kind} --world WORLD`."
-        )
-    card = read_card(path)
-    try:
-        judge = build(card[kind])
-    except (KeyError, TypeError) as error:
-        raise CheckpointError(
-            f"{path} holds no {kind} ({error}); use a file of `python -m lib train {kind}`."
-        ) from error
-    load_weights(path, judge)
-    return judge.eval().requires_grad_(False)
+
+    kind: ClassVar[str]
+    config_type: ClassVar[type[Any]]
+    config: Any
+
+    def save(self, path: str | Path, card: Mapping[str, Any]) -> None:
+        """Write the weights with their card; see `lib.training.checkpoint.save_weights`."""
+        save_weights(path, self, {**card, self.kind: asdict(self.config)})
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Read what `save` wrote, in evaluation mode.
+
+        Raises:
+            CheckpointError: the file is missing, damaged or holds something else.
+        """
+        if not Path(path).is_file():
+            raise CheckpointError(
+                f"There is no {cls.kind} at {path}; train one with `python -m lib train {cls.kind} --world WORLD`."
+            )
+        card = read_card(path)
+        try:
+            judge = cls(cls.config_type.from_dict(card[cls.kind]))
+        except (KeyError, TypeError) as error:
+            raise CheckpointError(
+                f"{path} holds no {cls.kind} ({error}); use a file of `python -m lib train {cls.kind}`."
+            ) from error
+        load_weights(path, judge)
+        return judge.eval().requires_grad_(False)
+
+    @classmethod
+    def shipped(cls, world: str) -> Self:
+        """The one that the book ships for a world.
+
+        Raises:
+            CheckpointError: there is none.
+        """
+        return cls.load(judge_path(cls.kind, world))

@@ -8,8 +8,7 @@ whether a face is smiling, which digit was written, or where the eyes look.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -17,9 +16,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lib.metrics.checks import MeasureError, as_rgb, check_images
-from lib.metrics.judge_files import judge_path, load_judge
+from lib.metrics.judge_files import StoredJudge
 from lib.nn.judges import ResidualTrunk
-from lib.training.checkpoint import save_weights
 
 __all__ = ["AttributeReader", "ReaderConfig", "ReaderScores", "Reading", "load_reader"]
 
@@ -77,7 +75,7 @@ class ReaderScores:
         return {f"accuracy/{k}": v for k, v in self.accuracy.items()} | {f"r2/{k}": v for k, v in self.r2.items()}
 
 
-class AttributeReader(nn.Module):
+class AttributeReader(StoredJudge):
     """A residual network with one head for each attribute and one for each continuous parameter.
 
     Pictures of any size are brought to the reader's own. Train it with `lib.games.reader_train.train_reader`.
@@ -85,6 +83,10 @@ class AttributeReader(nn.Module):
     Args:
         config: what to read.
     """
+
+    kind = "reader"
+    config_type = ReaderConfig
+    config: ReaderConfig
 
     def __init__(self, config: ReaderConfig) -> None:
         super().__init__()
@@ -154,19 +156,6 @@ class AttributeReader(nn.Module):
         r2 = {name: _r2(answers[name], truth[name]) for name in known if name in reading.parameters}
         return ReaderScores(accuracy, r2, len(images))
 
-    def save(self, path: str | Path, card: Mapping[str, Any]) -> None:
-        """Write the weights with their card; see `lib.training.checkpoint.save_weights`."""
-        save_weights(path, self, {**card, "reader": asdict(self.config)})
-
-    @classmethod
-    def load(cls, path: str | Path) -> AttributeReader:
-        """Read what `save` wrote, in evaluation mode.
-
-        Raises:
-            CheckpointError: the file is missing, damaged or holds something else.
-        """
-        return load_judge(path, "reader", lambda facts: cls(ReaderConfig.from_dict(facts)))
-
 
 def load_reader(world: str) -> AttributeReader:
     """The shipped reader of a world: ``faces``, ``facades``, ``street`` or ``digits``.
@@ -174,7 +163,7 @@ def load_reader(world: str) -> AttributeReader:
     Raises:
         CheckpointError: there is none; it is made by ``python -m lib train reader --world WORLD``.
     """
-    return AttributeReader.load(judge_path("reader", world))
+    return AttributeReader.shipped(world)
 
 
 def _r2(answer: Tensor, truth: Tensor) -> float:

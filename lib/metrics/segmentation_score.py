@@ -9,19 +9,17 @@ all pixels of all pictures. An average of the scores of single pictures is anoth
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torchmetrics.functional.classification import multiclass_confusion_matrix
 
 from lib.metrics.checks import MeasureError, as_rgb, check_images
-from lib.metrics.judge_files import judge_path, load_judge
+from lib.metrics.judge_files import StoredJudge
 from lib.metrics.layout import Judge
 from lib.nn.judges import UNet
-from lib.training.checkpoint import save_weights
 
 __all__ = [
     "FCNScore",
@@ -122,11 +120,15 @@ class ParserConfig:
         return cls(**{**values, "classes": tuple(values["classes"]), "widths": tuple(values["widths"])})
 
 
-class SceneParser(nn.Module):
+class SceneParser(StoredJudge):
     """A U-Net that knows the label maps of a world; a `lib.metrics.layout.Judge`.
 
     Train it with ``python -m lib train parser``.
     """
+
+    kind = "parser"
+    config_type = ParserConfig
+    config: ParserConfig
 
     def __init__(self, config: ParserConfig) -> None:
         super().__init__()
@@ -155,19 +157,6 @@ class SceneParser(nn.Module):
         assert isinstance(labels, Tensor)
         return labels
 
-    def save(self, path: str | Path, card: Mapping[str, Any]) -> None:
-        """Write the weights with their card; see `lib.training.checkpoint.save_weights`."""
-        save_weights(path, self, {**card, "parser": asdict(self.config)})
-
-    @classmethod
-    def load(cls, path: str | Path) -> SceneParser:
-        """Read what `save` wrote, in evaluation mode.
-
-        Raises:
-            CheckpointError: the file is missing, damaged or holds something else.
-        """
-        return load_judge(path, "parser", lambda facts: cls(ParserConfig.from_dict(facts)))
-
 
 def load_parser(world: str) -> SceneParser:
     """The shipped parser of a world: ``faces`` or ``facades``.
@@ -175,4 +164,4 @@ def load_parser(world: str) -> SceneParser:
     Raises:
         CheckpointError: there is none; it is made by ``python -m lib train parser --world WORLD``.
     """
-    return SceneParser.load(judge_path("parser", world))
+    return SceneParser.shipped(world)
