@@ -101,7 +101,7 @@ COMMANDS = (
         "main",
     ),
     Command(
-        ("ablate",),
+        ("ablate", "analogy"),
         "train one photo without one term after the other; which number does each move?",
         "lib.games.ablation_cli",
         "main",

@@ -26,24 +26,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
-from typing import Any
 
 from lib.data.photos import Photo, load_photo
-from lib.games.ablation_result import AblationError, AblationResult, Run, read_result
 from lib.games.analogist import Analogist
 from lib.games.analogy import AnalogyConfig
-from lib.games.analogy_measures import HELD_OUT_SEED, held_out, measure_run, reference_rows
+from lib.games.analogy_measures import HELD_OUT_SEED, MEASURES, held_out, measure_run, reference_rows
+from lib.games.study import Study, StudyProgress, continued, run_study
 from lib.metrics.layout import PatchJudge
-from lib.runtime import RunCard, Runtime
+from lib.runtime import Runtime
 from lib.training.play import Callback
 
 __all__ = [
     "VARIANTS",
     "AblationConfig",
-    "AblationProgress",
     "Variant",
-    "load_ablation",
     "run_ablation",
 ]
 
@@ -116,25 +112,6 @@ class AblationConfig:
         """A GPU: 128 px, the full networks, 1000 rounds."""
         return cls(replace(AnalogyConfig.full(), side=128, rounds=1000), draws=50)
 
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> AblationConfig:
-        """Rebuild a config from ``dataclasses.asdict`` of one.
-
-        Raises:
-            KeyError, TypeError: a field is unknown or missing.
-        """
-        return cls(**{**values, "training": AnalogyConfig.from_dict(values["training"])})
-
-
-@dataclass(frozen=True)
-class AblationProgress:
-    """What a callback is told after a run."""
-
-    result: AblationResult  # with all runs so far
-    run: Run  # the last one
-    done: int
-    total: int
-
 
 def run_ablation(
     photo_name: str,
@@ -143,11 +120,11 @@ def run_ablation(
     seeds: Sequence[int] = (0, 1, 2),
     variants: Sequence[str] | None = None,
     runtime: Runtime | None = None,
-    known: AblationResult | None = None,
+    known: Study | None = None,
     command: str = "",
-    on_progress: Callable[[AblationProgress], object] | None = None,
+    on_progress: Callable[[StudyProgress], object] | None = None,
     on_round: Callback | Sequence[Callback] = (),
-) -> AblationResult:
+) -> Study:
     """Train each variant with each seed and measure it.
 
     Variants of one seed start from the same weights and see the same analogies, so they may be compared in
@@ -166,42 +143,27 @@ def run_ablation(
 
     Raises:
         ValueError: a variant is unknown, or there is nothing to run.
-        AblationError: ``known`` is of another photo or config.
+        StudyError: ``known`` is of another photo or config.
     """
     config, runtime = config or AblationConfig.quick(), runtime or Runtime.detect()
-    jobs = _jobs(list(VARIANTS) if variants is None else variants, seeds)
-    runs = _reusable(known, photo_name, config)
-    open_jobs = [job for job in jobs if job not in {(run.variant, run.seed) for run in runs}]
-    photo = load_photo(photo_name, side=config.training.side)
-    bench = _Bench(photo, config, runtime)
-    result = known or AblationResult(photo_name, asdict(config), bases(), (), bench.references(), {})
-    result = replace(result, bases=bases())  # an earlier result may be older than some variants
-    for variant, seed in open_jobs:
-        with RunCard("ablation", seed=seed, device=runtime.device, dtype=runtime.dtype) as card:
-            values = bench.train_and_measure(VARIANTS[variant], seed, on_round)
-        if values is None:
-            break
-        run = Run(variant, seed, round(card.wall_seconds or 0.0, 1), values)
-        result = result.with_run(run, {"command": command} | card.as_dict())
-        if on_progress is not None:
-            on_progress(AblationProgress(result, run, len(result.runs), len(runs) + len(open_jobs)))
-    if not result.runs:
-        raise KeyboardInterrupt
-    return result
+    variants = list(VARIANTS) if variants is None else variants
+    _check_jobs(variants, seeds)
+    best = {name: measure.best for name, measure in MEASURES.items()}
+    study = continued(Study(photo_name, asdict(config), best, bases()), known)
+    bench = _Bench(load_photo(photo_name, side=config.training.side), config, runtime)
+    study = replace(study, references=known.references if known else bench.references())
+
+    def train_and_measure(variant: str, seed: int) -> dict[str, float] | None:
+        return bench.train_and_measure(VARIANTS[variant], seed, on_round)
+
+    return run_study(
+        study, variants, seeds, train_and_measure, runtime=runtime, command=command, on_progress=on_progress
+    )
 
 
 def bases() -> dict[str, str]:
     """Variant -> the variant it is compared with."""
     return {name: variant.base for name, variant in VARIANTS.items() if name != variant.base}
-
-
-def load_ablation(path: str | Path) -> AblationResult:
-    """Read what `AblationResult.save` wrote.
-
-    Raises:
-        AblationError: the file is missing, damaged or holds something else.
-    """
-    return read_result(Path(path))
 
 
 class _Bench:
@@ -231,28 +193,9 @@ class _Bench:
         return measure_run(analogist, self.photo.targets, self.judge, self.batches)
 
 
-def _jobs(variants: Sequence[str], seeds: Sequence[int]) -> list[tuple[str, int]]:
-    """Seed by seed, so that an interrupted ablation has every variant as often as possible."""
+def _check_jobs(variants: Sequence[str], seeds: Sequence[int]) -> None:
     for name in variants:
         if name not in VARIANTS:
             raise ValueError(f"There is no variant {name!r}; choose from {', '.join(VARIANTS)}.")
-    if not variants or not seeds:
-        raise ValueError("There is nothing to run; give at least one variant and one seed.")
     if HELD_OUT_SEED in seeds:
         raise ValueError(f"The seed {HELD_OUT_SEED} draws the held-out analogies; train with another one.")
-    return [(variant, seed) for seed in dict.fromkeys(seeds) for variant in dict.fromkeys(variants)]
-
-
-def _reusable(known: AblationResult | None, photo: str, config: AblationConfig) -> tuple[Run, ...]:
-    if known is None:
-        return ()
-    try:
-        same = known.photo == photo and AblationConfig.from_dict(known.config) == config
-    except (KeyError, TypeError, ValueError):  # written by another version of the book
-        same = False
-    if not same:
-        raise AblationError(
-            f"The earlier result is of the photo {known.photo!r} or of another config; continue with the same "
-            "photo, side and rounds, or write to a new file."
-        )
-    return known.runs

@@ -4,47 +4,33 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Literal
 
 from torch import Tensor
 
-from lib.book.paths import repository_root
 from lib.data.photos import load_photo
 from lib.games.analogist import Analogist
 from lib.games.analogy import AnalogyConfig
 from lib.games.analogy_cli import measure, summary
-from lib.images import contact_sheet, write_atomically
+from lib.games.command import TrainingCommand
+from lib.images import contact_sheet
 from lib.labelmaps import LabelMap
-from lib.runtime import RunCard, Runtime, profile
+from lib.runtime import RunCard, Runtime
 from lib.training.live import ProgressPrinter
 
 
-@dataclass(frozen=True)
-class TrainCommand:
-    """Train the analogy of one bundled photo; write its model, its card and its measured results."""
+@dataclass(frozen=True, kw_only=True)
+class TrainCommand(TrainingCommand):
+    """Train the analogy of one bundled photo; write analogy_PHOTO with its card and its measured results."""
 
     photo: str
     """a bundled photo: astronaut, chelsea, china, coffee, flower or rocket"""
-    profile: Literal["quick", "full"] | None = None
-    """quick: minutes on two CPU cores; full: a GPU. Default: BOOK_PROFILE, else quick"""
     side: int | None = None
     """long side in pixels; default: the profile's"""
-    seed: int = 0
-    """seed of the training"""
-    device: str | None = None
-    """cuda, mps or cpu; default: the fastest"""
-    checkpoints: Path = repository_root() / "assets" / "checkpoints"
-    """folder for analogy_PHOTO.safetensors and its card"""
-    results: Path = repository_root() / "assets" / "results"
-    """folder for analogy_PHOTO.json, the measures of every target"""
-    sheet: Path | None = None
-    """also write a contact sheet to this PNG"""
 
 
 def main(config: TrainCommand) -> int:
     """Run the command."""
-    chosen = AnalogyConfig.full() if (config.profile or profile()) == "full" else AnalogyConfig.quick()
+    chosen = AnalogyConfig.full() if config.full else AnalogyConfig.quick()
     chosen = replace(chosen, side=config.side or chosen.side)
     photo = load_photo(config.photo, side=chosen.side)
     runtime = Runtime.detect(config.device)
@@ -57,9 +43,7 @@ def main(config: TrainCommand) -> int:
     rows = measure(photo.image, photo.layout, photo.targets, pictures, seed=config.seed)
     scores = {f"{method}/{name}": value for method, row in summary(rows).items() for name, value in row.items()}
     analogist.save(config.checkpoints / f"analogy_{photo.name}.safetensors", metrics=scores, data=photo.name)
-    record = {"run": card.as_dict(), "mean": summary(rows), "targets": rows}
-    config.results.mkdir(parents=True, exist_ok=True)
-    write_atomically(config.results / f"analogy_{photo.name}.json", (json.dumps(record, indent=1) + "\n").encode())
+    config.record(f"analogy_{photo.name}", {"run": card.as_dict(), "mean": summary(rows), "targets": rows})
     if config.sheet is not None:
         cells: list[list[Tensor | LabelMap]] = [[photo.layout], [photo.image]]
         cells[0] += photo.targets.values()

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 
 from lib.book.paths import repository_root
 from lib.data.worlds.digits import HandwrittenDigits
+from lib.games.command import ProfiledCommand
 from lib.games.gan import GAN, GANConfig
 from lib.nn.dcgan import DCGANDiscriminator, DCGANGenerator
-from lib.runtime import Runtime, device_name, profile
+from lib.runtime import Runtime, device_name
 from lib.training.checkpoint import CheckpointError, load_weights, read_card, save_weights, weights_card
 from lib.training.ema import EMA
 from lib.training.live import ProgressPrinter
@@ -55,18 +56,14 @@ class DigitsConfig:
         return min(1.0, 2 * (1 - progress) + 0.02)
 
 
-@dataclass(frozen=True)
-class DigitsCommand:
-    """Train a DCGAN on the handwritten digits and write its generator and card."""
+@dataclass(frozen=True, kw_only=True)
+class DigitsCommand(ProfiledCommand):
+    """Train a DCGAN on the handwritten digits and write its generator and card (quick: 16 px; full: 32 px)."""
 
-    profile: Literal["quick", "full"] | None = None
-    """quick: 16 px, minutes on two CPU cores; full: 32 px, a GPU. Default: BOOK_PROFILE, else quick"""
     rounds: int | None = None
     """rounds of training; default: 9000 for quick (the chapter itself trains 2400), 20000 for full"""
     seed: int = 0
     """seed of the training"""
-    device: str | None = None
-    """cuda, mps or cpu; default: the fastest"""
     out: Path = CHECKPOINT
     """file of the generator; its card goes beside it"""
     work: Path | None = None
@@ -75,8 +72,7 @@ class DigitsCommand:
 
 def main(config: DigitsCommand) -> int:
     """Run the command."""
-    full = (config.profile or profile()) == "full"
-    chosen = DigitsConfig.full() if full else replace(DigitsConfig.quick(), rounds=SHIPPED_ROUNDS)
+    chosen = DigitsConfig.full() if config.full else replace(DigitsConfig.quick(), rounds=SHIPPED_ROUNDS)
     chosen = replace(chosen, seed=config.seed, rounds=config.rounds or chosen.rounds)
     runtime = Runtime.detect(config.device)
     game = digits_game(chosen, runtime=runtime)

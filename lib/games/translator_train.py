@@ -6,48 +6,31 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from torch import Tensor
 
-from lib.book.paths import repository_root
+from lib.games.command import TrainingCommand
 from lib.games.translator import Translator
-from lib.images import contact_sheet, write_atomically
-from lib.runtime import RunCard, profile
+from lib.images import contact_sheet
+from lib.runtime import RunCard
 from lib.training.history import History
 
 __all__ = ["TranslatorCommand", "write_sheet"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class TranslatorCommand:
-    """The options that all of them have."""
+class TranslatorCommand(TrainingCommand):
+    """The options that all of them have; quick is 64 px, about a minute on two CPU cores."""
 
-    profile: Literal["quick", "full"] | None = None
-    """quick: 64 px, about a minute on two CPU cores; full: a GPU. Default: BOOK_PROFILE, else quick"""
     rounds: int | None = None
     """rounds of training; default: the profile's"""
     minutes: float | None = None
     """end the training after so many minutes"""
-    seed: int = 0
-    """seed of the training"""
-    device: str | None = None
-    """cuda, mps or cpu; default: the fastest"""
     pairs: int = 256
     """held-out pairs for the measures"""
     work: Path | None = None
     """file of a checkpoint from which an interrupted training goes on"""
-    checkpoints: Path = repository_root() / "assets" / "checkpoints"
-    """folder for the weights and their card"""
-    results: Path = repository_root() / "assets" / "results"
-    """folder for the measures as JSON"""
-    sheet: Path | None = None
-    """also write a contact sheet to this PNG"""
-
-    @property
-    def full(self) -> bool:
-        """Whether the full profile was chosen, here or by BOOK_PROFILE."""
-        return (self.profile or profile()) == "full"
 
     def play_options(self) -> dict[str, Any]:
         """For `lib.training.play.play`: when to end, and where to save and go on."""
@@ -70,8 +53,7 @@ class TranslatorCommand:
             seconds=history.seconds,
         )  # fmt: skip
         record = {"run": card.as_dict(), "config": asdict(config), "rounds": len(history), "measures": dict(scores)}
-        text = json.dumps(record, indent=1) + "\n"
-        write_atomically(self.results / f"{name}.json", text.encode())
+        self.record(name, record)
         print(json.dumps(dict(scores), indent=1))
 
 

@@ -11,16 +11,16 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from lib.book.paths import repository_root
 from lib.data.domains import Domains, rendered
 from lib.data.worlds.world import Batch
 from lib.games.acgan import every_class
+from lib.games.command import TrainingCommand
 from lib.games.two_step import EncoderConfig, Translator
 from lib.games.two_step_model import TwoStepConfig, domains_of, save_translator, train_encoder, train_gan
-from lib.images import contact_sheet, write_atomically
+from lib.images import contact_sheet
 from lib.metrics.reader import AttributeReader, load_reader
 from lib.metrics.translation import translation_scores
-from lib.runtime import RunCard, Runtime, profile, seeded
+from lib.runtime import RunCard, Runtime, seeded
 from lib.training.live import ProgressPrinter
 
 __all__ = ["LESSONS", "TwoStepCommand", "held_out_pairs", "main", "measure"]
@@ -33,37 +33,28 @@ LESSONS = {
 """The encoders that are compared: the paper's, and two that are taught with pictures."""
 
 
-@dataclass(frozen=True)
-class TwoStepCommand:
-    """Train AC-GAN and the encoder on faces; write the model, its card and its measured results."""
+@dataclass(frozen=True, kw_only=True)
+class TwoStepCommand(TrainingCommand):
+    """Train AC-GAN and the encoder on faces; write the model, its card and its measured results.
+
+    The quick profile is the size that the book ships, about 20 minutes on two free cores.
+    """
 
     task: Literal["gender", "swap"] = "gender"
     """gender: women and men; swap: one person and another"""
-    profile: Literal["quick", "full"] | None = None
-    """quick: the size that the book ships, about 20 minutes on two free cores; full: a GPU. Default: BOOK_PROFILE"""
     rounds: int | None = None
     """rounds of step 1; default: the profile's"""
     minutes: float | None = None
     """end step 1 after so many minutes of training, and each encoder after a fifth of that"""
-    seed: int = 0
-    """seed of weights, faces and order"""
-    device: str | None = None
-    """cuda, mps or cpu; default: the fastest"""
     pairs: int = 256
     """test pictures for the measures"""
     work: Path | None = None
     """folder for a checkpoint of step 1, from which an interrupted training goes on"""
-    checkpoints: Path = repository_root() / "assets" / "checkpoints"
-    """folder for twostep_TASK.safetensors and its card ("faces" for the gender task)"""
-    results: Path = repository_root() / "assets" / "results"
-    """folder for the measures as JSON"""
-    sheet: Path | None = None
-    """also write a contact sheet to this PNG"""
 
 
 def main(config: TwoStepCommand) -> int:
     """Run the command."""
-    chosen = (TwoStepConfig.full if (config.profile or profile()) == "full" else TwoStepConfig)(task=config.task)
+    chosen = (TwoStepConfig.full if config.full else TwoStepConfig)(task=config.task)
     chosen = replace(chosen, rounds=config.rounds or chosen.rounds)
     runtime, name = Runtime.detect(config.device), "faces" if config.task == "gender" else config.task
     budget = None if config.minutes is None else 60 * config.minutes
@@ -84,11 +75,7 @@ def main(config: TwoStepCommand) -> int:
         config.checkpoints / f"twostep_{name}.safetensors", translators["latent"], chosen,
         seed=config.seed, seconds=history.seconds + seconds["latent"], metrics=shipped,
     )  # fmt: skip
-    config.results.mkdir(parents=True, exist_ok=True)
-    record = {"run": card.as_dict(), "rounds": len(history), "measures": table}
-    write_atomically(
-        config.results / f"twostep_{name}.json", (json.dumps(record, indent=1, allow_nan=False) + "\n").encode()
-    )
+    config.record(f"twostep_{name}", {"run": card.as_dict(), "rounds": len(history), "measures": table})
     if config.sheet is not None:
         write_sheet(config.sheet, translators["latent"], *pairs)
     print(json.dumps(shipped, indent=1))

@@ -16,10 +16,9 @@ from torch import Tensor
 from lib import cli
 from lib.data.photos import Photo, load_photo
 from lib.data.single_photo import IGNORE, StreamConfig
-from lib.games.ablation_result import AblationError, AblationResult, Run
 from lib.games.analogist import untrained
 from lib.games.analogy import AnalogyConfig, LossWeights
-from lib.games.analogy_ablation import VARIANTS, AblationConfig, bases, load_ablation, run_ablation
+from lib.games.analogy_ablation import VARIANTS, AblationConfig, bases, run_ablation
 from lib.games.analogy_measures import (
     HELD_OUT_SEED,
     MEASURES,
@@ -33,6 +32,7 @@ from lib.games.analogy_measures import (
     reference_rows,
     same_layout_errors,
 )
+from lib.games.study import Run, Study, StudyError, continued, load_study
 from lib.metrics.layout import PatchJudge
 from lib.nn.alignment import Aligned
 from lib.nn.analogy_generator import Painting
@@ -44,6 +44,7 @@ TINY = AnalogyConfig(
     patch_subset=16,
 )  # fmt: skip
 SETTINGS = AblationConfig(TINY, draws=5)
+BEST = {name: measure.best for name, measure in MEASURES.items()}
 CPU = Runtime(torch.device("cpu"))
 TERMS = set(LossWeights.__dataclass_fields__)
 
@@ -200,14 +201,14 @@ def test_the_references_are_what_they_are_called(photo: Photo) -> None:
 
 
 @pytest.fixture(scope="module")
-def small() -> Iterator[AblationResult]:
+def small() -> Iterator[Study]:
     yield run_ablation(
         "flower", config=SETTINGS, seeds=(3, 4), variants=("full", "paper"), runtime=CPU,
         command="make it",
     )  # fmt: skip
 
 
-def test_every_variant_has_every_measure(small: AblationResult) -> None:
+def test_every_variant_has_every_measure(small: Study) -> None:
     assert [(run.seed, run.variant) for run in small.runs] == [
         (seed, variant) for seed in (3, 4) for variant in ("full", "paper")
     ]
@@ -219,46 +220,46 @@ def test_every_variant_has_every_measure(small: AblationResult) -> None:
     assert small.card["command"] == "make it" and torch.__version__.startswith(small.card["torch_version"])
 
 
-def test_a_run_depends_on_its_seed_alone(small: AblationResult) -> None:
+def test_a_run_depends_on_its_seed_alone(small: Study) -> None:
     again = run_ablation("flower", config=SETTINGS, seeds=(4,), variants=("full",), runtime=CPU)
     assert again.runs[0].values == small.runs[2].values
     assert again.runs[0].values != small.runs[0].values
 
 
-def test_json_round_trip(small: AblationResult, tmp_path: Path) -> None:
+def test_json_round_trip(small: Study, tmp_path: Path) -> None:
     path = tmp_path / "deep" / "result.json"
     small.save(path)
     assert "NaN" not in path.read_text()
-    loaded = load_ablation(path)
+    loaded = load_study(path)
     assert loaded.variants == small.variants and loaded.bases == bases()
-    assert AblationConfig.from_dict(loaded.config) == SETTINGS
+    assert continued(small, loaded).runs == loaded.runs, "the config survives the file"
     assert loaded.rows["full"]["coherence"].mean == pytest.approx(small.rows["full"]["coherence"].mean, abs=1e-6)
     assert math.isnan(loaded.rows["paper"]["match_error"].mean)
     assert json.loads(path.read_text())["rows"]["paper"]["match_error"]["mean"] is None
 
 
-def test_finished_runs_are_not_repeated(small: AblationResult, tmp_path: Path) -> None:
+def test_finished_runs_are_not_repeated(small: Study, tmp_path: Path) -> None:
     small.save(tmp_path / "r.json")
     seen: list[str] = []
     more = run_ablation(
         "flower", config=SETTINGS, seeds=(3, 4), variants=("full", "no-gan"), runtime=CPU,
-        known=load_ablation(tmp_path / "r.json"),
+        known=load_study(tmp_path / "r.json"),
         on_progress=lambda p: seen.append(f"{p.run.variant} {p.run.seed} {p.done}/{p.total}"),
     )  # fmt: skip
     assert seen == ["no-gan 3 5/6", "no-gan 4 6/6"]
     assert len(more.runs) == 6
 
 
-def test_another_config_is_refused(small: AblationResult) -> None:
+def test_another_config_is_refused(small: Study) -> None:
     other = replace(SETTINGS, training=replace(TINY, rounds=3))
-    with pytest.raises(AblationError, match="write to a new file"):
+    with pytest.raises(StudyError, match="write to a new file"):
         run_ablation("flower", config=other, seeds=(3,), variants=("full",), runtime=CPU, known=small)
     unreadable = replace(small, config={"draws": 5})
-    with pytest.raises(AblationError, match="write to a new file"):
+    with pytest.raises(StudyError, match="write to a new file"):
         run_ablation("flower", config=SETTINGS, seeds=(3,), variants=("full",), runtime=CPU, known=unreadable)
 
 
-def test_an_interrupted_training_is_dropped(small: AblationResult) -> None:
+def test_an_interrupted_training_is_dropped(small: Study) -> None:
     def interrupt(report: Any) -> None:
         raise KeyboardInterrupt
 
@@ -286,7 +287,7 @@ def test_wrong_requests_are_refused(wrong: dict[str, Any], says: str) -> None:
 # ------------------------------------------------------------------------------------------------ the table
 
 
-def table(**columns: tuple[list[float], list[float]]) -> AblationResult:
+def table(**columns: tuple[list[float], list[float]]) -> Study:
     """A result of the variants full and no-gan with the given measures for seeds 0, 1, ..."""
     count = len(next(iter(columns.values()))[0])
     runs = tuple(
@@ -294,7 +295,7 @@ def table(**columns: tuple[list[float], list[float]]) -> AblationResult:
         for seed in range(count)
         for which, variant in enumerate(("full", "no-gan"))
     )
-    return AblationResult("flower", {}, {"no-gan": "full"}, runs, {"copy": {"accuracy": 0.5}}, {})
+    return Study("flower", {}, BEST, {"no-gan": "full"}, runs, {"copy": {"accuracy": 0.5}})
 
 
 def test_effects_are_paired_and_know_what_is_better() -> None:
@@ -333,14 +334,14 @@ def test_one_seed_claims_nothing() -> None:
     assert "±" not in result.markdown_table() and "**" not in result.markdown_table()
 
 
-@pytest.mark.parametrize("text", ["", "[]", '{"photo": "flower"}', '{"runs": [1]}'])
+@pytest.mark.parametrize("text", ["", "[]", '{"name": "flower"}', '{"runs": [1]}'])
 def test_files_that_are_no_ablation(text: str, tmp_path: Path) -> None:
     path = tmp_path / "r.json"
     path.write_text(text)
-    with pytest.raises(AblationError, match="python -m lib ablate"):
-        load_ablation(path)
-    with pytest.raises(AblationError, match="There is no ablation"):
-        load_ablation(tmp_path / "missing.json")
+    with pytest.raises(StudyError, match="python -m lib ablate"):
+        load_study(path)
+    with pytest.raises(StudyError, match="There is no study"):
+        load_study(tmp_path / "missing.json")
 
 
 # ------------------------------------------------------------------------------------------------ the command
@@ -351,16 +352,29 @@ def test_the_command_writes_and_continues(
 ) -> None:
     monkeypatch.setattr(AblationConfig, "quick", classmethod(lambda cls: SETTINGS))
     out = tmp_path / "flower.json"
-    words = ["ablate", "--photo", "flower", "--out", str(out), "--side", "48", "--rounds", "1", "--device", "cpu"]
+    words = [
+        "ablate",
+        "analogy",
+        "--photo",
+        "flower",
+        "--out",
+        str(out),
+        "--side",
+        "48",
+        "--rounds",
+        "1",
+        "--device",
+        "cpu",
+    ]
     assert cli.main([*words, "--seeds", "0", "--variants", "full"]) == 0
     first = capsys.readouterr().out
     assert "run 1 of 1: full, seed 0" in first and "| full |" in first
     assert cli.main([*words, "--seeds", "0", "1", "--variants", "full"]) == 0
     assert "its 1 runs are kept" in capsys.readouterr().out
-    result = load_ablation(out)
+    result = load_study(out)
     assert [run.seed for run in result.runs] == [0, 1]
     assert result.card["command"] == (
-        "python -m lib ablate --photo flower --out flower.json --side 48 --rounds 1 --profile quick "
+        "python -m lib ablate analogy --photo flower --side 48 --rounds 1 --out flower.json --profile quick "
         "--seeds 0 1 --variants full"
     )
     assert cli.main([*words[:-4], "--rounds", "2"]) == 2
@@ -372,11 +386,11 @@ def test_the_command_refuses_nonsense(
     flag: str, value: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = {"--photo": "flower", "--out": str(tmp_path / "r.json")} | {flag: value}
-    assert cli.main(["ablate", *[word for pair in words.items() for word in pair]]) == 2
+    assert cli.main(["ablate", "analogy", *[word for pair in words.items() for word in pair]]) == 2
     assert value in capsys.readouterr().err
 
 
-def test_an_older_result_learns_what_new_variants_are_compared_with(small: AblationResult) -> None:
+def test_an_older_result_learns_what_new_variants_are_compared_with(small: Study) -> None:
     older = replace(small, bases={name: base for name, base in small.bases.items() if name != "no-gan"})
     newer = run_ablation("flower", config=SETTINGS, seeds=(3,), variants=("no-gan",), runtime=CPU, known=older)
     assert newer.bases["no-gan"] == "full"
