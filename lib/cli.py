@@ -65,6 +65,48 @@ COMMANDS = (
         "main",
     ),
     Command(
+        ("train", "cyclegan"),
+        "train two translators between two piles of pictures",
+        "lib.games.cyclegan_train",
+        "main",
+    ),
+    Command(
+        ("train", "stargan"),
+        "train one generator for every attribute and expression of faces",
+        "lib.games.stargan_train",
+        "main",
+    ),
+    Command(
+        ("train", "diat"),
+        "train DIAT: give faces an attribute, in two stages",
+        "lib.games.diat_train",
+        "main",
+    ),
+    Command(
+        ("train", "dtn"),
+        "train DTN: street numbers to handwriting, or portraits to emoji",
+        "lib.games.dtn_train",
+        "main",
+    ),
+    Command(
+        ("train", "identity"),
+        "train the networks that recognise the people of the face world",
+        "lib.games.identity_train",
+        "main",
+    ),
+    Command(
+        ("train", "srgan"),
+        "train SRResNet and SRGAN to enlarge photos four times",
+        "lib.games.srgan_train",
+        "main",
+    ),
+    Command(
+        ("train", "maskface"),
+        "train faces from masks, in as many styles as one likes",
+        "lib.games.maskface_train",
+        "main",
+    ),
+    Command(
         ("train", "reader"),
         "train the network that reads the attributes of a world's pictures",
         "lib.games.reader_train",
@@ -101,9 +143,33 @@ COMMANDS = (
         "main",
     ),
     Command(
+        ("bench", "translators"),
+        "one round of pix2pix, CycleGAN and StarGAN, beside a plain step",
+        "lib.games.translator_bench",
+        "main",
+    ),
+    Command(
         ("ablate", "analogy"),
         "train one photo without one term after the other; which number does each move?",
         "lib.games.ablation_cli",
+        "main",
+    ),
+    Command(
+        ("ablate", "pix2pix"),
+        "train pix2pix with each loss, patch and generator of the paper's tables",
+        "lib.games.pix2pix_study",
+        "main",
+    ),
+    Command(
+        ("ablate", "cyclegan"),
+        "CycleGAN without one term after the other, measured with the pairs it never saw",
+        "lib.games.cyclegan_study",
+        "main",
+    ),
+    Command(
+        ("ablate", "stargan"),
+        "StarGAN without one part after the other, and a CycleGAN for each pair",
+        "lib.games.stargan_study",
         "main",
     ),
     Command(

@@ -24,7 +24,11 @@ LAYOUTS = Path(__file__).resolve().parents[2] / "assets" / "layouts"
 
 # Where a package keeps its photos: the name it is imported by, and the folder inside it. The files are
 # opened directly, because the loaders of scikit-image may fetch a missing file from the network.
-_PACKAGES = {"scikit-learn": ("sklearn", "datasets/images"), "scikit-image": ("skimage", "data")}
+_PACKAGES = {
+    "scikit-learn": ("sklearn", "datasets/images"),
+    "scikit-image": ("skimage", "data"),
+    "matplotlib": ("matplotlib", "mpl-data/sample_data"),
+}
 _ABOUT = ("title", "author", "licence", "source", "layout_author", "layout_licence")
 
 
@@ -125,14 +129,17 @@ def _open_crop(card: dict[str, Any]) -> Image.Image:
     if package not in _PACKAGES:
         raise PhotoError(
             f"The photo '{card['photo']}' is said to be in the package '{package}'; "
-            f"the book reads photos from {' and '.join(_PACKAGES)}."
+            f"the book reads photos from {', '.join(_PACKAGES)}."
         )
-    picture = open_image(_photo_file(card["photo"], package))
+    picture = open_image(photo_file(card["photo"], package))
     return picture if card["crop"] is None else picture.crop(tuple(card["crop"]))
 
 
-def _photo_file(photo: str, package: str) -> Path:
-    """Return the path of a photo inside an installed package, without importing the package."""
+def photo_file(photo: str, package: str) -> Path:
+    """Return the path of a photo inside an installed package, without importing the package.
+
+    Raises :class:`PhotoError` if the package does not carry it, and ``ModuleNotFoundError`` without the package.
+    """
     module, folder = _PACKAGES[package]
     spec = importlib.util.find_spec(module)
     if spec is None or not spec.submodule_search_locations:

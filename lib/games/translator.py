@@ -17,13 +17,27 @@ import torch
 from torch import Tensor, nn
 
 from lib.data.conditions import Condition, Source
+from lib.nn.diat import FacePipeline, PipelineConfig
+from lib.nn.dtn import DomainTransfer, DomainTransferConfig
+from lib.nn.maskface import FaceConfig, FaceModel
+from lib.nn.resnet_generator import ResnetConfig, ResnetGenerator
+from lib.nn.srresnet import SRResNet, SRResNetConfig
+from lib.nn.stargan import LabelConfig, LabelGenerator
 from lib.nn.unet import UNetConfig, UNetGenerator
 from lib.runtime import Runtime, device_name, seeded
 from lib.training.checkpoint import CheckpointError, load_weights, read_card, save_weights, weights_card
 
 __all__ = ["NETWORKS", "Translator"]
 
-NETWORKS: dict[str, tuple[Any, type[nn.Module]]] = {"unet": (UNetConfig, UNetGenerator)}
+NETWORKS: dict[str, tuple[Any, type[nn.Module]]] = {
+    "unet": (UNetConfig, UNetGenerator),
+    "resnet": (ResnetConfig, ResnetGenerator),
+    "stargan": (LabelConfig, LabelGenerator),
+    "srresnet": (SRResNetConfig, SRResNet),
+    "maskface": (FaceConfig, FaceModel),
+    "diat": (PipelineConfig, FacePipeline),
+    "dtn": (DomainTransferConfig, DomainTransfer),
+}
 """Name in a card -> config and class of a generator, built as ``Class(Config(**settings))``, with ``.config``."""
 
 
@@ -68,6 +82,10 @@ class Translator:
             picture: Tensor = self.G(self.runtime.place(x.float()), **options)
         return picture.float().clamp(-1, 1)
 
+    def facts(self) -> dict[str, Any]:
+        """What a subclass needs besides to be loaded; it finds them in ``card["translator"]``."""
+        return {}
+
     def save(
         self, path: str | Path, *, config: Any, seed: int, data: str, metrics: Mapping[str, float], seconds: float
     ) -> None:
@@ -90,6 +108,7 @@ class Translator:
         settings: Any = self.G.config
         card["translator"] = {
             "network": kind, "settings": asdict(settings), "condition": self.condition.as_dict(), "noisy": self.noisy,
+            **self.facts(),
         }  # fmt: skip
         save_weights(path, self.G, card)
         self.card = card
