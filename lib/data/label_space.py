@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -18,7 +19,7 @@ from torch import Tensor
 
 from lib.data.worlds.world import World
 
-__all__ = ["ATTRIBUTES", "EXPRESSIONS", "LabelError", "LabelGroup", "LabelSpace"]
+__all__ = ["ATTRIBUTES", "EXPRESSIONS", "LOOKS", "LabelError", "LabelGroup", "LabelSpace"]
 
 
 class LabelError(ValueError):
@@ -44,6 +45,13 @@ ATTRIBUTES = (
     LabelGroup("age", ("young",)),
 )
 """What the paper takes from CelebA, in our world: hair colour, gender, age. Grey hair is ours."""
+
+LOOKS = (
+    LabelGroup("hair", ("black", "blond", "brown", "grey")),
+    LabelGroup("gender", ("female", "male")),
+    LabelGroup("glasses", ("none", "glasses")),
+)
+"""What the book's model is trained on. Both answers have an entry, so that zeros are free to mean "as it is"."""
 
 EXPRESSIONS = (LabelGroup("expression", ("neutral", "smile", "sad", "surprised", "angry")),)
 """What the paper takes from RaFD: the expression, five of its eight."""
@@ -132,6 +140,34 @@ class LabelSpace:
                 result[:, start:stop] = torch.tensor(wanted, device=labels.device)
             start = stop
         return result
+
+    def opened(self, labels: Tensor, left: Tensor, index: int = 0) -> Tensor:
+        """Labels (B, n_i) with the groups where ``left`` (B, groups) is true set to 0: "leave that as it is"."""
+        sizes = torch.tensor([len(group.values) for group in self.sets[index]], device=labels.device)
+        return labels.masked_fill(left.to(labels.device).repeat_interleave(sizes, dim=1), 0.0)
+
+    def home(self, attribute: str) -> int:
+        """The number of the data set that knows an attribute.
+
+        Raises:
+            LabelError: none does.
+        """
+        for index, groups in enumerate(self.sets):
+            if attribute in (group.attribute for group in groups):
+                return index
+        raise LabelError(
+            f"No data set knows {attribute!r}; they know "
+            f"{', '.join(group.attribute for groups in self.sets for group in groups)}."
+        )
+
+    def as_lists(self) -> list[list[list[Any]]]:
+        """Plain values for a card; ``LabelSpace.from_lists`` reads them."""
+        return [[[group.attribute, list(group.values)] for group in groups] for groups in self.sets]
+
+    @classmethod
+    def from_lists(cls, sets: Sequence[Sequence[Sequence[Any]]]) -> LabelSpace:
+        """What `as_lists` gave, also after JSON."""
+        return cls(*[[LabelGroup(name, tuple(values)) for name, values in groups] for groups in sets])
 
     def _listed(self, index: int) -> str:
         return "; ".join(f"{group.attribute}: {', '.join(group.values)}" for group in self.sets[index])

@@ -111,8 +111,9 @@ def photo_pairs(
 ) -> list[dict[str, Tensor]]:  # fmt: skip
     """``image`` and ``condition`` of the bundled photos, for `Crops`.
 
-    A photo is divided by place, as the paper's maps are: the last quarter of its long side is for testing. The
-    condition is made after the cut, so no training pixel is seen in a test.
+    A photo is divided by place, as the paper's maps are: the middle quarter of its long side is for testing, what is
+    left and right of it (or above and below) for training. So both parts know every photo, and the condition is made
+    after the cut: no training pixel is seen in a test.
 
     Args:
         condition: edges, grey or picture.
@@ -124,8 +125,10 @@ def photo_pairs(
     for name in names or photo_names():
         image = load_photo(name, side=side).image.to(device)
         axis = 2 if image.shape[2] >= image.shape[1] else 1
-        border = int(image.shape[axis] * (1 - TEST_SHARE))
-        part = image.narrow(axis, 0, border) if split == "train" else image.narrow(
-            axis, border, image.shape[axis] - border)  # fmt: skip
-        pairs.append({"image": part, "condition": condition.of({"image": part[None]})[0]})
+        length = image.shape[axis]
+        start, stop = int(length * (1 - TEST_SHARE) / 2), int(length * (1 + TEST_SHARE) / 2)
+        places = [(start, stop)] if split == "test" else [(0, start), (stop, length)]
+        for first, last in places:
+            part = image.narrow(axis, first, last - first)
+            pairs.append({"image": part, "condition": condition.of({"image": part[None]})[0]})
     return pairs

@@ -20,8 +20,8 @@ from lib.data.worlds.facades import Facades
 from lib.data.worlds.world import Batch, Parameters, Split, World, WorldError, split_generator
 
 __all__ = [
-    "TASKS", "Alternating", "LabelledPool", "ParameterDomains", "UnpairedPool", "facade_domains", "labelled_pictures",
-    "true_pairs",
+    "TASKS", "Alternating", "LabelledPool", "PairedPool", "ParameterDomains", "UnpairedPool", "facade_domains",
+    "labelled_pictures", "true_pairs",
 ]  # fmt: skip
 
 Change = Mapping[str, str | int]
@@ -105,6 +105,36 @@ class UnpairedPool:
     def draw(self, progress: float = 0.0) -> Batch:
         """``A`` and ``B``, each (B, 3, S, S) in [-1, 1]."""
         first, second = self.pool.draw(progress)["image"].chunk(2)
+        return {"A": first, "B": second}
+
+    def state_dict(self) -> dict[str, Any]:
+        """The state of the pool."""
+        return self.pool.state_dict()
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue where `state` was taken."""
+        self.pool.load_state_dict(state)
+
+
+class PairedPool:
+    """What `UnpairedPool` must not be: batches of true pairs, for the upper bound; a `lib.training.streams.Stream`.
+
+    Args:
+        count: pictures rendered beforehand, half in each domain: half as many layouts as an `UnpairedPool` has.
+        size, batch, split, seed, mirror, device: as there.
+    """
+
+    def __init__(
+        self, domains: Domains, *, count: int, size: int, batch: int = 1, split: Split = "train", seed: int = 0,
+        mirror: bool = True, device: torch.device | str = "cpu",
+    ) -> None:  # fmt: skip
+        pairs = true_pairs(domains, count // 2, size, split=split, seed=seed)
+        both = torch.cat([pairs["A"], pairs["B"]], dim=1).to(device)  # (N, 6, S, S): mirrored together
+        self.pool = Pool(both, torch.zeros(len(both), dtype=torch.int64), batch=batch, seed=seed, mirror=mirror)
+
+    def draw(self, progress: float = 0.0) -> Batch:
+        """``A`` and ``B``, each (B, 3, S, S) in [-1, 1], partners in the same rows."""
+        first, second = self.pool.draw(progress)["image"].chunk(2, dim=1)
         return {"A": first, "B": second}
 
     def state_dict(self) -> dict[str, Any]:

@@ -11,12 +11,13 @@ The paper's ablation, the identity term and the buffer of earlier fakes are numb
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
+from lib.book.equations import equation
 from lib.games.game import Game, GameError, Turn
 from lib.losses.adversarial import adversarial_loss
 from lib.losses.cycle import cycle_loss, identity_loss
@@ -25,7 +26,7 @@ from lib.nn.patch_family import PatchGAN
 from lib.nn.resnet_generator import Padding, ResnetConfig, ResnetGenerator
 from lib.runtime import seeded
 
-__all__ = ["CycleGAN", "CycleGANConfig", "build_cyclegan", "cycle_under_noise"]
+__all__ = ["CycleGAN", "CycleGANConfig", "PairedCycleGAN", "build_cyclegan", "cycle_under_noise"]
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ class CycleGANConfig:
     padding: Padding = "reflect"  # of the generators' plain convolutions
     halvings: int = 2  # the generators' blocks work at size / 2^halvings
     up_kernel: int = 3  # of the generators' doublings; 4 has no checkerboard
+    skip: bool = False  # the generators' last layer also sees the first one's output
     d_width: int = 64  # channels of the discriminators' first layer
     patch: int = 70  # px that one logit sees
     loss: str = "lsgan"  # a name in lib.losses.adversarial.LOSSES
@@ -49,15 +51,16 @@ class CycleGANConfig:
     batch: int = 1  # pictures of each domain in a round
     rounds: int = 200_000  # 200 passes over 1000 pictures
     lr: float = 2e-4  # Adam with betas 0.5 and 0.999
+    ema: float = 0.0  # of the translators' weights, which are used in the end; 0 takes the last ones, as the paper
     x: str = "A"  # where the pictures of X are in a batch
     y: str = "B"  # where the pictures of Y are
 
     @classmethod
     def quick(cls, **changes: Any) -> CycleGANConfig:
-        """A minute on two cores at 64 px: narrow, few blocks, a higher learning rate."""
+        """A minute on two cores at 64 px: narrow, few blocks, a skip, a higher learning rate, and an average."""
         settings: dict[str, Any] = {
-            "size": 64, "width": 12, "blocks": 3, "halvings": 1, "up_kernel": 4, "d_width": 16, "patch": 34, "batch": 2,
-            "rounds": 450, "lr": 1e-3,
+            "size": 64, "width": 12, "blocks": 3, "halvings": 1, "up_kernel": 4, "skip": True, "d_width": 16,
+            "patch": 34, "rounds": 500, "lr": 1e-3, "ema": 0.98,
         }  # fmt: skip
         return cls(**settings | changes)
 
@@ -107,6 +110,7 @@ class CycleGAN(Game):
         self.buffer_X: nn.Module = buffers[0] if buffers else none
         self.buffer_Y: nn.Module = buffers[1] if buffers else none
 
+    @equation("5.6", tests="tests/equations/test_cycle.py::test_the_objective_of_both_players")
     def round(self, batch: Mapping[str, Any]) -> Iterator[Turn]:
         """D's turn, then G's. Each fake is drawn once, and both players see it."""
         x, y = self._pictures(batch)
@@ -123,6 +127,7 @@ class CycleGAN(Game):
             }
         yield Turn("G", **terms)
 
+    @equation("5.3", tests="tests/equations/test_cycle.py::test_the_objective_of_both_players")
     def d_terms(self, D: nn.Module, real: Tensor, fake: Tensor, domain: str) -> dict[str, Tensor]:
         """What one discriminator descends; halved, as in the paper (sec. 7.1)."""
         return {
@@ -130,6 +135,7 @@ class CycleGAN(Game):
             f"fake_{domain}": 0.5 * self.loss.fake(D(fake)),
         }
 
+    @equation("5.4", tests="tests/equations/test_cycle.py::test_the_objective_of_both_players")
     def fooling_terms(self, fake_x: Tensor, fake_y: Tensor) -> dict[str, Tensor]:
         """The adversarial terms of the translators (eq. 1 with least squares)."""
         if not self.config.gan:
@@ -173,13 +179,30 @@ class CycleGAN(Game):
         return batch[self.config.x], batch[self.config.y]
 
 
+class PairedCycleGAN(CycleGAN):
+    """The upper bound: the same networks and adversaries, with the true partner in place of the cycles.
+
+    Its batches hold true pairs, so the L1 term of pix2pix takes the weights and the place of the cycle terms. D sees
+    single pictures, as in CycleGAN: the pairs are the only difference.
+    """
+
+    def cycle_terms(self, x: Tensor, y: Tensor, fake_x: Tensor, fake_y: Tensor) -> dict[str, Tensor]:
+        """|G(x) - y| and |F(y) - x|."""
+        return {
+            "pair_y": self.config.forward_cycle * cycle_loss(fake_y, y),
+            "pair_x": self.config.backward_cycle * cycle_loss(fake_x, x),
+        }
+
+
 def build_cyclegan(
-    config: CycleGANConfig | None = None, *, channels: tuple[int, int] = (3, 3), seed: int = 0
-) -> CycleGAN:
+    config: CycleGANConfig | None = None, *, channels: tuple[int, int] = (3, 3), seed: int = 0,
+    kind: type[CycleGAN] = CycleGAN,
+) -> CycleGAN:  # fmt: skip
     """The game with the paper's networks; the same seed gives the same weights, whatever ran before.
 
     Args:
         channels: of X and of Y.
+        kind: the rules, `CycleGAN` or a class made from it.
 
     Raises:
         GameError: the identity term between domains with different channels.
@@ -190,12 +213,13 @@ def build_cyclegan(
         raise GameError(f"The identity term needs both domains alike, not {n_x} and {n_y} channels; set identity=0.")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        G = ResnetGenerator(ResnetConfig(n_x, n_y, c.width, c.blocks, c.padding, c.halvings, c.up_kernel))
-        F = ResnetGenerator(ResnetConfig(n_y, n_x, c.width, c.blocks, c.padding, c.halvings, c.up_kernel))
+        shape = ResnetConfig(n_x, n_y, c.width, c.blocks, c.padding, c.halvings, c.up_kernel, c.skip)
+        G = ResnetGenerator(shape)
+        F = ResnetGenerator(replace(shape, channels_in=n_y, channels_out=n_x))
         D_X, D_Y = (PatchGAN(n, patch=c.patch, width=c.d_width) for n in channels)
     buffer_X = ImageBuffer(c.buffer, (n_x, c.size, c.size), generator=seeded(2 * seed))
     buffer_Y = ImageBuffer(c.buffer, (n_y, c.size, c.size), generator=seeded(2 * seed + 1))
-    return CycleGAN(G, F, D_X, D_Y, c, buffers=(buffer_X, buffer_Y))
+    return kind(G, F, D_X, D_Y, c, buffers=(buffer_X, buffer_Y))
 
 
 @torch.no_grad()

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from lib.data.conditions import Condition
@@ -16,12 +15,11 @@ from lib.data.pairs import Crops, Paired, photo_pairs
 from lib.data.shuffled import Shuffled
 from lib.data.worlds.catalogue import world_named
 from lib.data.worlds.world import Split, WorldStream, collect
-from lib.games.pix2pix import LOSS_ABLATION, Pix2Pix, Pix2PixConfig, pixel_loss
+from lib.games.pix2pix import LOSS_ABLATION, Pix2Pix, Pix2PixConfig
+from lib.games.pix2pix_measures import measure
 from lib.games.translator import Translator
 from lib.games.translator_train import TranslatorCommand, write_sheet
-from lib.metrics.reconstruction import psnr
-from lib.metrics.segmentation_score import SceneParser, fcn_score, load_parser
-from lib.metrics.translation import sharpness
+from lib.metrics.segmentation_score import load_parser
 from lib.runtime import RunCard, Runtime, seeded
 from lib.training.history import History
 from lib.training.live import ProgressPrinter
@@ -34,8 +32,10 @@ __all__ = [
     "condition_of",
     "held_out_pairs",
     "main",
-    "measure",
+    "play_pix2pix",
+    "pool_stream",
     "train_pix2pix",
+    "training_pool",
     "training_stream",
     "untrained",
 ]
@@ -51,17 +51,26 @@ def condition_of(config: Pix2PixConfig) -> Condition:
 
 def training_stream(config: Pix2PixConfig, *, seed: int = 0, device: torch.device | str = "cpu") -> Stream:
     """Endless batches with ``condition`` and ``image`` of the train split."""
-    condition, generator = condition_of(config), seeded(seed)
+    condition = condition_of(config)
     if config.data == "photos":
         pictures = photo_pairs(condition, "train", side=PHOTO_SIDES * config.size, device=device)
-        return Crops(pictures, size=config.size, batch=config.batch, generator=generator)
+        return Crops(pictures, size=config.size, batch=config.batch, generator=seeded(seed))
     if not config.pool:
         return Paired(_world_stream(config, config.batch, "train", seed, device), condition)
-    data = _drawn(config, condition, config.pool, "train", seed, device)
-    if condition.kind != "labels":  # edges take long to find: once is enough
-        return Shuffled(data, batch=config.batch, generator=generator)
-    kept = {name: data[name] for name in ("image", "labels")}  # 13 times smaller than one-hot
-    return Paired(Shuffled(kept, batch=config.batch, generator=generator), condition)
+    return pool_stream(config, training_pool(config, seed=seed, device=device), seed=seed)
+
+
+def training_pool(config: Pix2PixConfig, *, seed: int = 0, device: torch.device | str = "cpu") -> dict[str, Tensor]:
+    """The pictures of a world that a training meets again and again: ``image``, ``labels`` and, unless it is made of
+    these labels, ``condition``."""
+    return _drawn(config, condition_of(config), config.pool, "train", seed, device)
+
+
+def pool_stream(config: Pix2PixConfig, pool: Mapping[str, Tensor], *, seed: int = 0) -> Stream:
+    """Endless batches of a pool; the seed shuffles."""
+    shuffled = Shuffled(pool, batch=config.batch, generator=seeded(seed))
+    # One-hot maps are 13 times larger than indices, so they are made for each batch; edges take long, so they are not.
+    return shuffled if "condition" in pool else Paired(shuffled, condition_of(config))
 
 
 def held_out_pairs(config: Pix2PixConfig, count: int, *, device: torch.device | str = "cpu") -> dict[str, Tensor]:
@@ -84,6 +93,17 @@ def untrained(config: Pix2PixConfig, *, seed: int = 0, runtime: Runtime | None =
     return game
 
 
+def play_pix2pix(game: Pix2Pix, stream: Stream, **options: Any) -> History:
+    """Play a game for the rounds of its config, with its learning rate.
+
+    Args:
+        stream: batches with ``condition`` and ``image``.
+        options: of `lib.training.play.play`.
+    """
+    c = game.config
+    return play(game, stream, c.rounds, optimisers=OptimConfig(lr=c.lr), schedule=c.learning_rate, **options)
+
+
 def train_pix2pix(
     config: Pix2PixConfig, *, seed: int = 0, stream: Stream | None = None, runtime: Runtime | None = None,
     budget_s: float | None = None, checkpoint: Path | None = None, resume: bool = False,
@@ -99,41 +119,11 @@ def train_pix2pix(
     """
     runtime = runtime or Runtime.detect()
     game = untrained(config, seed=seed, runtime=runtime)
-    history = play(
-        game, stream or training_stream(config, seed=seed, device=runtime.device), config.rounds,
-        optimisers=OptimConfig(lr=config.lr), schedule=config.learning_rate, runtime=runtime, budget_s=budget_s,
-        checkpoint=checkpoint, resume=resume, on_round=on_round,
+    history = play_pix2pix(
+        game, stream or training_stream(config, seed=seed, device=runtime.device), runtime=runtime,
+        budget_s=budget_s, checkpoint=checkpoint, resume=resume, on_round=on_round,
     )  # fmt: skip
     return Translator(game.G, condition_of(config), noisy=config.noise, runtime=runtime), history
-
-
-@torch.no_grad()
-def measure(
-    translator: Translator, pairs: Mapping[str, Tensor], parser: SceneParser | None = None, *, batch: int = 32
-) -> dict[str, float]:
-    """How near the translations are to the truth, how sharp, and how well their layout can be read.
-
-    Args:
-        pairs: what `held_out_pairs` gave.
-        parser: reads label maps, for the FCN-score; then ``labels`` are needed.
-        batch: pictures painted at once.
-
-    Returns:
-        ``l1`` and ``psnr`` (dB) to the truth; ``sharpness``, gradient energy over that of the truth; with a parser
-        ``fcn/…`` and, for the true pictures, ``ceiling/…``.
-    """
-    truth = pairs["image"]
-    fake = torch.cat([translator.paint(x) for x in pairs["condition"].split(batch)]).to(truth.device)
-    everywhere = torch.ones_like(truth[:, 0], dtype=torch.bool)
-    scores = {
-        "l1": float(pixel_loss(fake, truth)),
-        "psnr": float(psnr(fake, truth, data_range=(-1.0, 1.0)).mean()),
-        "sharpness": sharpness(fake, truth, everywhere),
-    }
-    for name, pictures in (("fcn", fake), ("ceiling", truth)) if parser is not None else ():
-        assert parser is not None
-        scores |= {f"{name}/{key}": value for key, value in _fcn(parser, pictures, pairs["labels"]).items()}
-    return scores
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,7 +145,7 @@ class Pix2PixCommand(TranslatorCommand):
 
     def config(self) -> Pix2PixConfig:
         """The settings of the training."""
-        make = Pix2PixConfig.full if self.full else Pix2PixConfig.quick
+        make = Pix2PixConfig.full if self.full else Pix2PixConfig.shipped
         chosen = make(task=self.task, data=self.data, skips=not self.no_skips, noise=not self.no_noise)
         chosen = replace(chosen, rounds=self.rounds or chosen.rounds, patch=self.patch or chosen.patch)
         return replace(chosen, **LOSS_ABLATION[self.row])
@@ -182,21 +172,12 @@ def main(config: Pix2PixCommand) -> int:
     return 0
 
 
-def _fcn(parser: SceneParser, pictures: Tensor, labels: Tensor) -> dict[str, float]:
-    """FCN-score at the size that the parser was trained on, as the paper's."""
-    size = parser.config.size
-    if pictures.shape[-1] != size:
-        pictures = F.interpolate(pictures, size=(size, size), mode="bilinear", antialias=True).clamp(-1, 1)
-        labels = F.interpolate(labels[:, None].float(), size=(size, size), mode="nearest-exact")[:, 0]
-    score = fcn_score(parser, pictures.cpu(), labels.cpu().long(), classes=len(parser.config.classes))
-    return {"pixel": score.pixel_accuracy, "class": score.class_accuracy, "miou": score.miou}
-
-
 def _world_stream(
     config: Pix2PixConfig, batch: int, split: Split, seed: int, device: torch.device | str
 ) -> WorldStream:
     return WorldStream(
-        world_named(config.data), batch=batch, size=config.size, split=split, seed=seed, device=device
+        world_named(config.data), batch=batch, size=config.size, split=split, seed=seed, device=device,
+        always=config.always,
     )  # fmt: skip
 
 

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from lib.book.equations import equation
 from lib.losses.adversarial import at_least_float32
 
 __all__ = ["cycle_loss", "identity_loss"]
 
 
+@equation("5.5", tests="tests/equations/test_cycle.py::test_the_losses_are_mean_absolute_differences")
 def cycle_loss(rebuilt: Tensor, x: Tensor) -> Tensor:
     """mean |F(G(x)) - x|: one direction of the cycle (Zhu et al. 2017, eq. 2; StarGAN's eq. 4).
 
@@ -25,6 +27,7 @@ def cycle_loss(rebuilt: Tensor, x: Tensor) -> Tensor:
     return (at_least_float32(rebuilt) - x).abs().mean()
 
 
+@equation("5.2", tests="tests/equations/test_cycle.py::test_a_flipped_sign_fools_everything_but_the_identity_term")
 def identity_loss(kept: Tensor, y: Tensor) -> Tensor:
     """mean |G(y) - y|: a picture that is already in G's target domain stays as it is (Zhu et al. 2017, sec. 5.2).
 

@@ -10,7 +10,35 @@ from torch import Tensor
 
 from lib.data.label_space import LabelGroup
 
-__all__ = ["label_loss", "wrong_labels"]
+__all__ = ["authors_rate", "ideal_label_loss", "label_loss", "wrong_labels"]
+
+
+def ideal_label_loss(real: Tensor, fake: Tensor, *, on_fakes: float = 0.0) -> Tensor:
+    """What G pays for its labels when D's class head is ideal: E_(c, x)~fake [-log q(c | x)].
+
+    The ideal head learns q(c | x) = (r(c, x) + w f(c, x)) / sum over c. StarGAN's learns from real pictures alone,
+    w = 0. With w > 0, as in AC-GAN, it also believes what G says about its own pictures.
+
+    Args:
+        real: r, table (K, X) of labels and pictures that sums to 1, positive in the columns that `fake` uses.
+        fake: f, targets and the pictures that G makes of them; sums to 1.
+        on_fakes: w, the weight of D's class loss on fakes.
+    """
+    seen = real + on_fakes * fake
+    q = seen / seen.sum(dim=0, keepdim=True)
+    loss: Tensor = -torch.special.xlogy(fake, q).sum()
+    return loss
+
+
+def authors_rate(
+    turn: int, *, lr: float = 1e-4, turns: int = 200_000, decay: int = 100_000, every: int = 1000
+) -> float:
+    """The learning rate at a turn of D as the authors' code computes it: it hardly falls.
+
+    In the last `decay` turns lr / decay is taken off, but only in every `every`-th turn, so `every` times too slowly.
+    """
+    steps = max(0, turn - (turns - decay)) // every
+    return lr - steps * lr / decay
 
 
 def label_loss(logits: Tensor, labels: Tensor, groups: Sequence[LabelGroup]) -> Tensor:

@@ -17,6 +17,8 @@ from types import MappingProxyType
 import torch
 from torch import Tensor
 
+from lib.book.equations import equation
+
 __all__ = ["GAMES", "StatesError", "all_maps", "best_pairs", "count_best", "pair_losses", "wrong_marginal"]
 
 GAMES: Mapping[str, tuple[str, ...]] = MappingProxyType({
@@ -51,6 +53,7 @@ def all_maps(sources: int, targets: int) -> Tensor:
     return torch.arange(targets**sources)[:, None] // place % targets
 
 
+@equation("5.1", tests="tests/equations/test_cycle.py::test_wrong_marginal_is_total_variation")
 def wrong_marginal(maps: Tensor, targets: int) -> Tensor:
     """The adversarial term: total variation between what a table draws and the uniform distribution.
 

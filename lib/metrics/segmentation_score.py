@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from torchmetrics.functional.classification import multiclass_confusion_matrix
 
+from lib.book.equations import equation
 from lib.metrics.checks import MeasureError, as_rgb, check_images
 from lib.metrics.judge_files import StoredJudge
 from lib.metrics.layout import Judge
@@ -66,6 +67,7 @@ def confusion(predicted: Tensor, ordered: Tensor, classes: int) -> Tensor:
     return matrix
 
 
+@equation("4.7", tests="tests/equations/test_pix2pix.py::test_score_of")
 def score_of(matrix: Tensor) -> FCNScore:
     """The three scores of a pooled confusion matrix (K, K)."""
     matrix = matrix.double()

@@ -5,7 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-__all__ = ["BufferSizeError", "ImageBuffer"]
+from lib.book.equations import equation
+
+__all__ = ["BufferSizeError", "ImageBuffer", "mean_age"]
 
 
 class BufferSizeError(ValueError):
@@ -69,3 +71,17 @@ class ImageBuffer(nn.Module):
         self.images[slot] = torch.where(swapped | ~full, new, old)
         self.stored += count
         return torch.where(swapped, old, new).to(fakes.dtype)
+
+
+@equation("5.7", tests="tests/equations/test_cycle.py::test_mean_age_of_a_stored_fake")
+def mean_age(capacity: int, swap: float = 0.5) -> float:
+    """How many turns a stored fake waits on average until D sees it again, with one fake a turn: capacity / swap.
+
+    In each turn it is called out with probability swap / capacity, so its waiting time is geometric.
+
+    Raises:
+        BufferSizeError: nothing is stored, or never returned.
+    """
+    if capacity < 1 or not 0 < swap <= 1:
+        raise BufferSizeError(f"A waiting time needs a capacity from 1 and a swap in (0, 1], not {capacity}, {swap}.")
+    return capacity / swap

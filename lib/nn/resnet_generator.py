@@ -118,6 +118,7 @@ class ResnetConfig:
     padding: Padding = "reflect"  # of the plain convolutions; "zeros" is faster and leaves a frame
     halvings: int = 2  # the blocks work at size / 2^halvings; 1 for 64 px keeps the paper's 32 x 32 of 128 px
     up_kernel: int = 3  # of the doublings; 3 covers pixels unevenly, a checkerboard early in training; 4 does not
+    skip: bool = False  # the last layer also sees the first one's output: details need no lesson in a short training
 
 
 class ResnetGenerator(nn.Module):
@@ -138,12 +139,14 @@ class ResnetGenerator(nn.Module):
             *[ResidualLayer(widths[-1], padding=c.padding) for _ in range(c.blocks)],
             *[ConvLayer(b, a, scale="up", kernel=c.up_kernel) for b, a in pairwise(widths[::-1])],
         )
-        self.paint = nn.Conv2d(c.width, c.channels_out, 7, padding=3, padding_mode=c.padding)
+        self.paint = nn.Conv2d(2 * c.width if c.skip else c.width, c.channels_out, 7, padding=3, padding_mode=c.padding)
         self.apply(dcgan_init)
 
     def forward(self, x: Tensor) -> Tensor:
         padded, border = pad_to_multiple(x, 2**self.config.halvings)
-        out: Tensor = self.paint(self.layers(padded))
+        first = self.layers[0](padded)
+        last = self.layers[1:](first)
+        out: Tensor = self.paint(torch.cat([last, first], dim=1) if self.config.skip else last)
         return cut(torch.tanh(out.float()), border)
 
 

@@ -20,12 +20,13 @@ from torch import Tensor, nn
 from lib.nn.dcgan import NetworkError
 from lib.nn.padding import cut, pad_to_multiple
 from lib.nn.resnet_generator import ConvLayer, Padding, ResidualLayer, doubled
+from lib.nn.smooth_generator import he_init
 
-__all__ = ["Conditioning", "LabelConfig", "LabelDiscriminator", "LabelGenerator"]
+__all__ = ["Blur", "Conditioning", "LabelConfig", "LabelDiscriminator", "LabelGenerator", "label_shift"]
 
 Conditioning = Literal["modulate", "concat"]
 
-_NEARLY = 0.97  # black and white stay where tanh still has a slope
+_TIMID = -2.0  # before the first round a coat of paint covers an eighth
 _SLOPE = 0.01  # of D's LeakyReLU, as in the authors' code
 
 
@@ -39,7 +40,8 @@ class LabelConfig:
     conditioning: Conditioning = "modulate"  # by the norms; "concat": by constant channels, as in the authors' code
     padding: Padding = "zeros"  # of the plain convolutions
     halvings: int = 2  # the blocks work at size / 2^halvings; 1 for 64 px keeps the paper's 32 x 32 of 128 px
-    edit: bool = False  # paint a change of x instead of a new picture (ours): G starts as "change little"
+    edit: bool = False  # paint a coat over x, and where it covers (Pumarola et al. 2018), not a new picture
+    smooth: bool = False  # blur after each doubling (ours): without it a short training draws dots
 
 
 class LabelGenerator(nn.Module):
@@ -62,9 +64,11 @@ class LabelGenerator(nn.Module):
             *[ResidualLayer(widths[-1], padding=padding, affine=True, labels=told) for _ in range(config.blocks)],
             *[layer(before, after, "up", 4) for before, after in pairwise(widths[::-1])],
         ])  # fmt: skip
-        self.paint = nn.Conv2d(width, 3, 7, padding=3, padding_mode=padding, bias=False)
-        if config.edit:
-            nn.init.normal_(self.paint.weight, std=0.1 / (49 * width) ** 0.5)
+        if config.smooth:
+            for doubling in list(self.layers)[-config.halvings :]:
+                assert isinstance(doubling, ConvLayer)
+                doubling.conv = nn.Sequential(doubling.conv, Blur())
+        self.paint = nn.Conv2d(width, 4 if config.edit else 3, 7, padding=3, padding_mode=padding, bias=False)
 
     def forward(self, x: Tensor, label: Tensor) -> Tensor:
         if label.shape != (len(x), self.config.labels):
@@ -73,14 +77,47 @@ class LabelGenerator(nn.Module):
                 f"not {tuple(label.shape)}."
             )
         x, border = pad_to_multiple(x, 2**self.config.halvings)
-        start = torch.atanh(_NEARLY * x.float()) if self.config.edit else 0.0
+        original = x.float()
         if self.concat:
             channels = label.to(x.dtype)[:, :, None, None].expand(-1, -1, *x.shape[2:])
             x = torch.cat([x, channels], dim=1)
         for layer in self.layers:
             x = layer(x, label)
-        out: Tensor = self.paint(x)
-        return cut(torch.tanh(out.float() + start), border)
+        out: Tensor = self.paint(x).float()
+        if self.config.edit:
+            colour, cover = torch.tanh(out[:, :3]), torch.sigmoid(out[:, 3:] + _TIMID)
+            return cut(torch.lerp(original, colour, cover), border)
+        return cut(torch.tanh(out), border)
+
+
+def label_shift(weight: Tensor, label: Tensor) -> Tensor:
+    """s_o = sum_c label_c sum_ij W_(o, c, i, j): what constant label channels add to a convolution, away from borders.
+
+    One number for each output channel, the same at every place. So the instance norm that follows takes it out.
+
+    Args:
+        weight: of the convolution, only the label's input channels: (O, n, kh, kw).
+        label: (B, n).
+
+    Returns:
+        (B, O).
+    """
+    return label @ weight.sum(dim=(2, 3)).T
+
+
+class Blur(nn.Module):
+    """[1, 2, 1] / 4 in both directions, each channel by itself; keeps the size."""
+
+    kernel: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        row = torch.tensor([0.25, 0.5, 0.25])
+        self.register_buffer("kernel", row[:, None] * row, persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        channels = x.shape[1]
+        return F.conv2d(x, self.kernel.to(x.dtype).expand(channels, 1, 3, 3), padding=1, groups=channels)
 
 
 class LabelDiscriminator(nn.Module):
@@ -105,6 +142,7 @@ class LabelDiscriminator(nn.Module):
         self.trunk = nn.ModuleList(nn.Conv2d(a, b, 4, stride=2, padding=1) for a, b in pairwise(widths))
         self.score = nn.Conv2d(widths[-1], 1, 3, padding=1, bias=False)
         self.classify = nn.Conv2d(widths[-1], labels, size >> layers, bias=False)
+        self.apply(he_init)
 
     def features(self, x: Tensor) -> Tensor:
         """The last feature map."""

@@ -9,10 +9,12 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from torch import Tensor
+from torch import Tensor, nn
 
 from lib.data.label_space import ATTRIBUTES, EXPRESSIONS, LabelError, LabelGroup, LabelSpace
+from lib.data.worlds.facades_scene import LABEL
 from lib.data.worlds.faces import Faces
+from lib.games.cyclegan import CycleGAN, CycleGANConfig
 from lib.losses.cycle import cycle_loss, identity_loss
 from lib.losses.domain_labels import label_loss, wrong_labels
 from lib.losses.permutations import (
@@ -24,6 +26,8 @@ from lib.losses.permutations import (
     pair_losses,
     wrong_marginal,
 )
+from lib.metrics.night import lamp_agreement
+from lib.nn.image_buffer import BufferSizeError, ImageBuffer, mean_age
 from lib.runtime import seeded
 
 # ------------------------------------------------------------------------------------------- cycle, identity
@@ -47,6 +51,58 @@ def test_a_flipped_sign_fools_everything_but_the_identity_term() -> None:
     assert float(identity_loss(there, data)) == pytest.approx(2 * float(data.abs().mean()))
 
 
+class Scale(nn.Module):
+    """x -> factor * x: a translator whose every term can be computed by hand; as D, its mean is the logit."""
+
+    def __init__(self, factor: float, *, pooled: bool = False) -> None:
+        super().__init__()
+        self.factor, self.pooled = nn.Parameter(torch.tensor(factor)), pooled
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.factor * (x.mean(dim=(1, 2, 3)) if self.pooled else x)
+
+
+def test_the_objective_of_both_players() -> None:
+    """x = 1/2 and y = 1 everywhere, G doubles, F takes a quarter, D_X and D_Y say 1 and 2 times the mean.
+
+    So G(x) = 1, F(y) = 1/4, F(G(x)) = 1/4, G(F(y)) = 1/2, G(y) = 2, F(x) = 1/8.
+    """
+    D_X, D_Y = Scale(1.0, pooled=True), Scale(2.0, pooled=True)
+    game = CycleGAN(Scale(2.0), Scale(0.25), D_X, D_Y, CycleGANConfig(buffer=0, identity=5.0))
+    batch = {"A": torch.full((2, 3, 4, 4), 0.5), "B": torch.ones(2, 3, 4, 4)}
+    turns = {turn.player: {name: float(term) for name, term in turn.terms.items()} for turn in game.round(batch)}
+    assert turns["D"] == pytest.approx({
+        "real_x": 0.5 * (0.5 - 1) ** 2, "fake_x": 0.5 * 0.25**2, "real_y": 0.5 * (2 - 1) ** 2, "fake_y": 0.5 * 2**2,
+    })  # fmt: skip
+    assert turns["G"] == pytest.approx({
+        "gan_x": (0.25 - 1) ** 2, "gan_y": (2 - 1) ** 2, "forward": 10 * 0.25, "backward": 10 * 0.5,
+        "identity_x": 5 * (0.5 - 0.125), "identity_y": 5 * 1.0,
+    })  # fmt: skip
+    assert list(game.d_terms(D_X, batch["A"], batch["A"], "x")) == ["real_x", "fake_x"]
+    assert game.fooling_terms(batch["A"], batch["B"]).keys() == {"gan_x", "gan_y"}
+
+
+def test_mean_age_of_a_stored_fake() -> None:
+    """Against a simulation: the waiting time is geometric with the chance swap / capacity in each turn."""
+    store = ImageBuffer(5, (1,), generator=seeded(0), swap=0.25)
+    ages = torch.tensor([step - float(store(torch.tensor([[float(step)]]))) for step in range(3000)])[300:]
+    assert float(ages[ages > 0].mean()) == pytest.approx(mean_age(5, 0.25), rel=0.12)
+    assert mean_age(50) == 100
+    with pytest.raises(BufferSizeError, match="capacity from 1"):
+        mean_age(0)
+
+
+def test_lamp_agreement_is_a_correlation_over_windows() -> None:
+    """Two windows and a wall: a brighter night and a brighter wall change nothing, other lamps do."""
+    labels = torch.tensor([[[LABEL["window"], LABEL["window"], LABEL["wall"], LABEL["window"]]]])
+    one = torch.tensor([0.1, 0.5, 0.9, 0.3]).expand(1, 3, 1, 4)
+    other = torch.tensor([0.3, 0.5, -0.9, 0.1]).expand(1, 3, 1, 4)
+    a, b = torch.tensor([-0.2, 0.2, 0.0]), torch.tensor([0.0, 0.2, -0.2])
+    expected = float((a * b).sum() / (a.norm() * b.norm()))
+    assert lamp_agreement(one, other, labels) == pytest.approx(expected, abs=1e-5)
+    assert lamp_agreement(one, 0.5 * one + 0.2, labels) == pytest.approx(1, abs=1e-5)
+
+
 # ---------------------------------------------------------------------------------------------- permutations
 
 
@@ -62,6 +118,13 @@ def test_the_adversarial_term_is_least_at_the_24_permutations() -> None:
     assert best == set(permutations(range(4))) and len(best) == 24
     constant = torch.zeros(1, 4, dtype=torch.int64)
     assert wrong_marginal(constant, 4).tolist() == [0.75]  # all the mass on one of four states
+
+
+def test_wrong_marginal_is_total_variation() -> None:
+    """Against the sum over states, for every table from 3 states to 4."""
+    maps = all_maps(3, 4)
+    for table, value in zip(maps.tolist(), wrong_marginal(maps, 4).tolist(), strict=True):
+        assert value == pytest.approx(sum(abs(table.count(y) / 3 - 1 / 4) for y in range(4)) / 2)
 
 
 def test_how_many_pairs_each_game_cannot_tell_apart() -> None:

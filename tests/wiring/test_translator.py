@@ -18,7 +18,8 @@ from lib.data.pairs import Crops, Paired, PairError, photo_pairs
 from lib.data.worlds.world import one_hot
 from lib.games import pix2pix_train
 from lib.games.pix2pix import Pix2PixConfig
-from lib.games.pix2pix_train import Pix2PixCommand, held_out_pairs, main, measure, train_pix2pix, training_stream
+from lib.games.pix2pix_measures import measure
+from lib.games.pix2pix_train import Pix2PixCommand, held_out_pairs, main, train_pix2pix, training_stream
 from lib.games.translator import NETWORKS, Translator
 from lib.images import ImageError, to_pil
 from lib.labelmaps import LabelError, LabelMap
@@ -168,13 +169,15 @@ def test_a_paired_stream_tells_the_condition_and_keeps_the_state() -> None:
 
 
 def test_test_photos_share_no_pixel_with_training_photos() -> None:
-    """A photo is cut across its long side, three quarters to one."""
-    parts = [photo_pairs(Condition("grey"), split, side=64, names=("china",))[0] for split in ("train", "test")]
-    whole = torch.cat([part["image"] for part in parts], dim=2)
+    """A photo is cut across its long side: three eighths, the quarter for testing, three eighths."""
     from lib.data.photos import load_photo
 
+    (test,) = photo_pairs(Condition("grey"), "test", side=64, names=("china",))
+    left, right = photo_pairs(Condition("grey"), "train", side=64, names=("china",))
+    whole = torch.cat([part["image"] for part in (left, test, right)], dim=2)
     assert torch.equal(whole, load_photo("china", side=64).image)
-    assert parts[0]["image"].shape[2] == 48 and parts[1]["condition"].shape == (1, *parts[1]["image"].shape[1:])
+    assert [part["image"].shape[2] for part in (left, test, right)] == [24, 16, 24]
+    assert test["condition"].shape == (1, *test["image"].shape[1:])
 
 
 # --------------------------------------------------------------------------------------------- translator
@@ -231,7 +234,8 @@ def test_a_file_of_something_else_speaks(tmp_path: Path) -> None:
         Translator.load(tmp_path / "other.safetensors")
     with pytest.raises(CheckpointError, match="no checkpoint"):
         Translator.load(tmp_path / "missing.safetensors")
-    assert all(network(config(1, depth=2, width=2)).config.channels == 1 for config, network in NETWORKS.values())
+    config, network = NETWORKS["unet"]
+    assert network(config(1, depth=2, width=2)).config.channels == 1
 
 
 # ------------------------------------------------------------------------------------------------ training
@@ -255,6 +259,18 @@ def test_new_pictures_in_every_round() -> None:
     first, second = stream.draw(0.0), stream.draw(0.0)
     assert first["condition"].shape[1] == len(pix2pix_train.condition_of(Pix2PixConfig(data="faces")).palette or ())
     assert not torch.equal(first["image"], second["image"])
+
+
+def test_what_is_always_so_is_so_in_training_and_in_the_test() -> None:
+    """Summer days unless asked otherwise; the material stays free."""
+    batch = training_stream(Pix2PixConfig.quick(**TINY | {"pool": 0, "batch": 24, "data": "facades"})).draw(0.0)
+    assert {int(batch[name].min()) for name in ("time", "season", "weather")} == {0}
+    assert {int(batch[name].max()) for name in ("time", "season", "weather")} == {0} and batch[
+        "material"
+    ].unique().numel() > 2
+    free = training_stream(Pix2PixConfig.quick(**TINY | {"pool": 0, "batch": 24, "always": {}})).draw(0.0)
+    assert free["time"].unique().numel() == 2
+    assert Pix2PixConfig.full(data="faces").always == {}
 
 
 def test_a_training_of_ones_own_pairs_can_be_cut_off(tmp_path: Path) -> None:
@@ -313,7 +329,7 @@ def test_the_command_writes_weights_measures_and_a_sheet(tmp_path: Path, monkeyp
     def small(**changes: Any) -> Pix2PixConfig:
         return Pix2PixConfig(**{**TINY, **changes})
 
-    monkeypatch.setattr(Pix2PixConfig, "quick", small)
+    monkeypatch.setattr(Pix2PixConfig, "shipped", small)
     command = Pix2PixCommand(
         task="grey", data="photos", row="L1+GAN", no_noise=True, profile="quick", device="cpu", pairs=3,
         checkpoints=tmp_path, results=tmp_path / "results", sheet=tmp_path / "sheet.png",

@@ -129,6 +129,7 @@ class WorldStream:
         split: train, val or test; their pictures never meet, for their seeds differ.
         seed: which stream of the split, in [0, 2^30).
         device: where the pictures are drawn and stay.
+        always: parameter -> its value in every picture, as `World.changed` takes it.
     """
 
     def __init__(
@@ -140,6 +141,7 @@ class WorldStream:
         split: Split = "train",
         seed: int = 0,
         device: torch.device | str = "cpu",
+        always: Mapping[str, str | int] | None = None,
     ) -> None:
         if batch < 1 or not MIN_SIZE <= size <= MAX_SIZE:
             raise WorldError(
@@ -147,13 +149,14 @@ class WorldStream:
                 f"not {batch} and {size}."
             )
         self.world, self.batch, self.size, self.device = world, batch, size, torch.device(device)
+        self.always = dict(always or {})
         # Parameters are few: drawn on the CPU, they are the same for every device.
         self.generator = split_generator(split, seed)
 
     @torch.no_grad()
     def draw(self, progress: float = 0.0) -> Batch:
         """The next batch: ``image``, ``labels`` and every parameter, on the stream's device."""
-        parameters = self.world.sample(self.batch, generator=self.generator)
+        parameters = self.world.changed(self.world.sample(self.batch, generator=self.generator), **self.always)
         parameters = {name: value.to(self.device, non_blocking=True) for name, value in parameters.items()}
         return {**parameters, **self.world.render(parameters, self.size)}
 
