@@ -133,7 +133,7 @@ def _common(changes: Mapping[str, Any]) -> dict[str, Any]:
     return {"always": dict(SUMMER_DAY)} if changes.get("data", "facades") == "facades" else {}
 
 
-@equation("4.5", tests="tests/equations/test_pix2pix.py::test_objective")
+@equation("4.5", tests="tests/equations/test_paired.py::test_objective")
 class Pix2Pix(Game):
     """The game on pairs.
 
@@ -168,7 +168,7 @@ class Pix2Pix(Game):
         picture: Tensor = self.G(x, noise=self.generator if self.config.noise else None)
         return picture
 
-    @equation("4.3", tests="tests/equations/test_pix2pix.py::test_judge")
+    @equation("4.3", tests="tests/equations/test_paired.py::test_judge")
     def judge(self, x: Tensor, y: Tensor) -> Tensor:
         """D's logits (B, 1, h, w) of a pair; an unconditional D does not look at x."""
         logits: Tensor = self.D(x, y) if self.config.conditional else self.D(y)
@@ -187,7 +187,7 @@ class Pix2Pix(Game):
         yield Turn("G", **terms)
 
 
-@equation("4.4", tests="tests/equations/test_pix2pix.py::test_pixel_loss")
+@equation("4.4", tests="tests/equations/test_paired.py::test_pixel_loss")
 def pixel_loss(fake: Tensor, y: Tensor, distance: Literal["l1", "l2"] = "l1") -> Tensor:
     """Mean over all values of |y - G| or (y - G)^2, in float32 at least; equation (3) up to the number of values.
 

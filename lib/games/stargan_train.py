@@ -194,7 +194,7 @@ def _on_faces(config: StarGANCommand, chosen: StarGANConfig, trained: Trained) -
     """All measures; on the sheet each change in three rows: the people, what G made of them, the truth."""
     translator, reader = trained.translator, load_reader("faces")
     tasks, rows = changes(translator.space, config.pairs, chosen.size), []
-    scores = {
+    scores: dict[str, dict[str, Any]] = {
         "measures": measure(_paint(translator), reader, tasks, full=not chosen.leave),
         "references": references(reader, tasks),
     }

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -114,7 +114,7 @@ class Translator:
         self.card = card
 
     @classmethod
-    def load(cls, path: str | Path, *, runtime: Runtime | None = None) -> Translator:
+    def load(cls, path: str | Path, *, runtime: Runtime | None = None) -> Self:
         """Read what `save` wrote.
 
         Raises:

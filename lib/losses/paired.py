@@ -13,7 +13,7 @@ from lib.book.equations import equation
 __all__ = ["best_constant", "cgan_value"]
 
 
-@equation("4.2", tests="tests/equations/test_pix2pix.py::test_cgan_value")
+@equation("4.2", tests="tests/equations/test_paired.py::test_cgan_value")
 def cgan_value(on_true: Tensor, on_painted: Tensor) -> Tensor:
     """L_cGAN = E log D(x, y) + E log(1 - D(x, G(x, z))), which D raises and G lowers (Isola et al. 2017, eq. 1).
 
@@ -26,7 +26,7 @@ def cgan_value(on_true: Tensor, on_painted: Tensor) -> Tensor:
     return F.logsigmoid(on_true).mean() + F.logsigmoid(-on_painted).mean()
 
 
-@equation("4.1", tests="tests/equations/test_pix2pix.py::test_best_constant")
+@equation("4.1", tests="tests/equations/test_paired.py::test_best_constant")
 def best_constant(y: Tensor, distance: Literal["l1", "l2"]) -> Tensor:
     """The one answer g with the smallest mean |y - g| or (y - g)^2: the median or the mean of y.
 

@@ -67,7 +67,7 @@ def confusion(predicted: Tensor, ordered: Tensor, classes: int) -> Tensor:
     return matrix
 
 
-@equation("4.7", tests="tests/equations/test_pix2pix.py::test_score_of")
+@equation("4.7", tests="tests/equations/test_paired.py::test_score_of")
 def score_of(matrix: Tensor) -> FCNScore:
     """The three scores of a pooled confusion matrix (K, K)."""
     matrix = matrix.double()

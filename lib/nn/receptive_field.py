@@ -38,7 +38,7 @@ class Field:
         return max(first, 0), min(first + self.size, side)
 
 
-@equation("4.6", tests="tests/equations/test_pix2pix.py::test_receptive_field")
+@equation("4.6", tests="tests/equations/test_paired.py::test_receptive_field")
 def receptive_field(layers: nn.Module | Sequence[Layer]) -> Field:
     """The field of a chain of layers, from the last to the first: r <- (r - 1) * stride + kernel, from r = 1.
 

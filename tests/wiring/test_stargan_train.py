@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
 from lib.data.label_space import EXPRESSIONS, LOOKS, LabelError, LabelSpace
+from lib.data.public.samples import Sample, Samples
+from lib.games import stargan_train
 from lib.games.label_translator import LabelTranslator
 from lib.games.stargan import StarGANConfig, build_stargan
 from lib.games.stargan_measures import changes, measure, references
@@ -48,7 +51,7 @@ def test_a_stored_translator_paints_the_same(translator: LabelTranslator, tmp_pa
     translator.save(path, config=TINY, seed=0, data="none", metrics={}, seconds=1.0)
     again = LabelTranslator.load(path, runtime=CPU)
     assert again.space.names == BOTH.names
-    wish = {"hair": "blond", "expression": "smile"}
+    wish: dict[str, Any] = {"hair": "blond", "expression": "smile"}
     picture = again.translate(x, **wish)
     assert picture.shape == x.shape and torch.equal(picture, translator.translate(x, **wish))
     plain = Translator.load(path, runtime=CPU)  # knows the network, not the labels
@@ -70,7 +73,7 @@ def test_wishes_of_two_sets_are_fulfilled_in_turn(translator: LabelTranslator) -
     [({}, "Say what to change"), ({"nose": "long"}, "knows 'nose'"), ({"hair": "green"}, "no label hair 'green'")],
 )
 def test_wishes_that_nobody_knows_are_refused(
-    translator: LabelTranslator, wish: dict[str, str], complaint: str
+    translator: LabelTranslator, wish: dict[str, Any], complaint: str
 ) -> None:
     with pytest.raises(LabelError, match=complaint):
         translator.paint(torch.zeros(1, 3, 16, 16), **wish)
@@ -114,6 +117,40 @@ def test_the_command_writes_weights_card_and_measures(tmp_path: Path, capsys: py
     assert set(record["references"]) == {"copy", "mean picture", "true partner"}
     assert LabelTranslator.load(tmp_path / "stargan_expressions.safetensors").space.names[0] == "expression neutral"
     assert (tmp_path / "sheet.png").exists()
+
+
+class FewPhotographs(Samples):
+    """Sixteen pictures with CelebA's keys; the hair of every fourth is not marked."""
+
+    def __init__(self, root: Path, split: str = "train") -> None:
+        self.split = split
+
+    def __len__(self) -> int:
+        return 16
+
+    def read(self, index: int) -> Sample:
+        hair = torch.tensor(index % 4 - 1)
+        image = torch.full((3, 20, 16), index / 8 - 1)
+        bits = {"gender": torch.tensor(index % 2), "glasses": torch.tensor(index // 8)}
+        return {"image": image, "hair": hair, **bits, "name": str(index)}
+
+
+def test_photographs_are_one_option_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stargan_train, "CelebA", FewPhotographs)
+    space = LabelSpace(LOOKS)
+    stream = stargan_train.celeba_stream(tmp_path, space, replace(TINY, batch=16), workers=0)
+    batch = stream.draw()
+    hair = batch["label"][:, :4].sum(dim=1)
+    assert batch["label"].shape == (16, 8) and hair.sum() == 12 and batch["label"][:, 4:].sum() == 32
+    again = stargan_train.celeba_stream(tmp_path, space, replace(TINY, batch=16), workers=0)
+    again.load_state_dict(stream.state_dict())
+    assert torch.equal(again.draw()["image"], stream.draw()["image"])
+    command = StarGANCommand(
+        public="celeba", rounds=1, size=16, device="cpu", checkpoints=tmp_path, results=tmp_path, root=tmp_path
+    )
+    assert main(command) == 0
+    assert json.loads((tmp_path / "stargan_celeba.json").read_text())["measures"]["sensitivity"] > 0
+    assert LabelTranslator.load(tmp_path / "stargan_celeba.safetensors").space.width == 8
 
 
 def test_the_study_runs_every_kind_of_variant(reader: AttributeReader, tmp_path: Path) -> None:
