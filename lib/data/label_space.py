@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from lib.book.equations import equation
 from lib.data.worlds.world import World
 
 __all__ = ["ATTRIBUTES", "EXPRESSIONS", "LOOKS", "LabelError", "LabelGroup", "LabelSpace"]
@@ -91,6 +92,7 @@ class LabelSpace:
         start = sum(self._sizes[:index])
         return slice(start, start + self._sizes[index])
 
+    @equation("6.7", tests="tests/equations/test_domain_labels.py::test_unified_label")
     def unified(self, labels: Tensor, index: int = 0) -> Tensor:
         """c~: the labels (B, n_i) of data set `index` in the unified vector (B, width), all unknown ones 0.
 

@@ -127,6 +127,8 @@ class CycleGANCommand(TranslatorCommand):
     """channels of the generators' first layer; default: the profile's"""
     identity: float | None = None
     """weight of the identity term; default: the profile's"""
+    cycle: float | None = None
+    """weight of both cycles; default: the profile's"""
     pool: int = POOL
     """pictures of the world, half of them in each domain"""
 
@@ -137,6 +139,8 @@ class CycleGANCommand(TranslatorCommand):
             "size": self.size,
             "width": self.width,
             "identity": self.identity,
+            "forward_cycle": self.cycle,
+            "backward_cycle": self.cycle,
             "rounds": self.rounds,
         }
         return replace(chosen, **{name: value for name, value in wishes.items() if value is not None})

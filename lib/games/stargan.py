@@ -19,6 +19,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from lib.book.equations import equation
 from lib.data.label_space import LabelSpace
 from lib.games.game import Game, GameError, Turn
 from lib.losses.adversarial import adversarial_loss
@@ -53,6 +54,7 @@ class StarGANConfig:
     n_critic: int = 5  # turns of D in a round, each on its own pictures
     classes: float = 1.0  # lambda_cls
     cycle: float = 10.0  # lambda_rec
+    told: bool = False  # D's source score hears the label (ours): a real face with another label is no real pair
     warm: int = 0  # rounds in the beginning in which D alone plays, and only learns the labels (ours)
     leave: float = 0.0  # how often a group is left open (ours): zeros, and the picture is to keep its own value
     batch: int = 16  # pictures in a turn; a round takes n_critic times as many
@@ -65,7 +67,10 @@ class StarGANConfig:
     @classmethod
     def quick(cls, **changes: Any) -> StarGANConfig:
         """Half a minute on two cores, 32 px: what the chapter trains before your eyes."""
-        small = {"size": 32, "width": 8, "halvings": 1, "d_layers": 3, "warm": 60, "rounds": 380, "ema": 0.98}
+        small: dict[str, Any] = {
+            "size": 32, "width": 8, "halvings": 1, "d_layers": 3, "told": False, "warm": 60,
+            "leave": 0.25, "batch": 16, "rounds": 450, "ema": 0.98,
+        }  # fmt: skip
         return cls.shipped(**small | changes)
 
     @classmethod
@@ -74,8 +79,8 @@ class StarGANConfig:
         settings: dict[str, Any] = {
             "size": 48, "width": 16, "blocks": 3, "halvings": 2, "edit": True, "smooth": True, "d_width": 32,
             "d_layers": 4, "n_critic": 1, "loss": "non-saturating", "gp": 0.0, "r1": 0.05, "every": 4, "classes": 0.5,
-            "cycle": 2.0, "warm": 250, "leave": 0.25, "batch": 16, "rounds": 3000, "lr": 1e-3, "d_rate": 3.0,
-            "beta2": 0.99, "ema": 0.995,
+            "cycle": 2.0, "told": True, "warm": 200, "leave": 0.1, "batch": 16, "rounds": 3200, "lr": 1e-3,
+            "d_rate": 3.0, "beta2": 0.99, "ema": 0.995,
         }  # fmt: skip
         return cls(**settings | changes)
 
@@ -87,6 +92,8 @@ class StarGANConfig:
     def check(self) -> None:
         """Raise `GameError` where the numbers make no game."""
         adversarial_loss(self.loss)
+        if self.told and self.gp:
+            raise GameError("A D that is told labels has no slope between a real picture and a fake; use r1, and gp=0.")
         if min(self.n_critic, self.every) < 1 or min(self.gp, self.r1, self.classes, self.cycle, self.leave) < 0:
             raise GameError("n_critic and every start at 1; gp, r1, classes, cycle and leave at 0.")
 
@@ -147,7 +154,7 @@ class StarGAN(Game):
             target, asked = self.targets(own, index)
             with torch.set_grad_enabled(turn == len(parts) - 1):  # only the last fakes go on to G's turn
                 fake = self.G(x, self.space.unified(asked, index))
-            yield Turn("D", **self.d_terms(x, fake.detach(), own, index, turn))
+            yield Turn("D", **self.d_terms(x, fake.detach(), own, target, index, turn))
         yield Turn("G", **self.g_terms(x, fake, own, target, index))
 
     def targets(self, own: Tensor, index: int) -> tuple[Tensor, Tensor]:
@@ -159,10 +166,14 @@ class StarGAN(Game):
         asked = self.space.opened(target, left, index)
         return asked + self.space.opened(own, ~left, index), asked
 
-    def d_terms(self, x: Tensor, fake: Tensor, own: Tensor, index: int = 0, turn: int = 0) -> dict[str, Tensor]:
+    @equation("6.3", tests="tests/wiring/test_stargan.py::test_the_terms_by_hand")
+    def d_terms(
+        self, x: Tensor, fake: Tensor, own: Tensor, target: Tensor, index: int = 0, turn: int = 0
+    ) -> dict[str, Tensor]:  # fmt: skip
         """Tell real from fake, and name the known labels of the real pictures, not those of fakes (eq. 2)."""
         c = self.config
-        source, named = self.D.judge(torch.cat([x, fake]))  # without a norm, one pass gives what two would
+        maps, named = self.D.judge(torch.cat([x, fake]))  # without a norm, one pass gives what two would
+        source = self.D.heard(maps, self._placed(torch.cat([own, target]), index))
         real_logits, fake_logits = source.split([len(x), len(fake)])
         terms = {"real": self.loss.real(real_logits), "fake": self.loss.fake(fake_logits)}
         if c.classes:
@@ -184,20 +195,25 @@ class StarGAN(Game):
 
     def _joint(self, x: Tensor, own: Tensor, index: int) -> Tensor:
         """What R1 smooths: both answers of D, for a rough class head can be pleased by details nobody sees (ours)."""
-        source, named = self.D.judge(x)
-        sign = 2 * own - 1
+        maps, named = self.D.judge(x)
+        source, sign = self.D.heard(maps, self._placed(own, index)), 2 * own - 1
         return source.flatten(1).mean(dim=1) + (named[:, self.space.block(index)] * sign).mean(dim=1)
 
+    @equation("6.4", tests="tests/wiring/test_stargan.py::test_the_terms_by_hand")
     def g_terms(self, x: Tensor, fake: Tensor, own: Tensor, target: Tensor, index: int = 0) -> dict[str, Tensor]:
         """Pass as real, show the labels asked for (eq. 3), and lead back to the original (eq. 4)."""
         c = self.config
-        source, named = self.D.judge(fake)
-        terms = {"gan": self.loss.fool(source)}
+        maps, named = self.D.judge(fake)
+        terms = {"gan": self.loss.fool(self.D.heard(maps, self._placed(target, index)))}
         if c.classes:
             terms["class"] = c.classes * self._class_loss(named, target, index)
         if c.cycle:
             terms["cycle"] = c.cycle * cycle_loss(self.G(fake, self.space.unified(own, index)), x)
         return terms
+
+    def _placed(self, labels: Tensor, index: int) -> Tensor:
+        """Labels of one data set (B, n_i) among those of all (B, n): zeros for the unknown ones."""
+        return self.space.unified(labels, index)[:, : self.space.classified]
 
     def _class_loss(self, named: Tensor, labels: Tensor, index: int) -> Tensor:
         """Over the block that this data set knows; the logits of unknown labels take no part."""
@@ -228,11 +244,12 @@ def build_stargan(space: LabelSpace, config: StarGANConfig | None = None, *, see
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         G = LabelGenerator(c.generator(space.width))
-        D = LabelDiscriminator(space.classified, size=c.size, width=c.d_width, layers=c.d_layers)
+        D = LabelDiscriminator(space.classified, size=c.size, width=c.d_width, layers=c.d_layers, told=c.told)
     return StarGAN(G, D, space, c, generator=seeded(seed))
 
 
 @torch.no_grad()
+@equation("6.6", tests="tests/equations/test_domain_labels.py::test_label_sensitivity")
 def label_sensitivity(G: Callable[[Tensor, Tensor], Tensor], x: Tensor, first: Tensor, second: Tensor) -> float:
     """mean |G(x, c1) - G(x, c2)|: 0 for a generator that does not hear its label.
 

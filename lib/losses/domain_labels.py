@@ -8,11 +8,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from lib.book.equations import equation
 from lib.data.label_space import LabelGroup
 
 __all__ = ["authors_rate", "ideal_label_loss", "label_loss", "wrong_labels"]
 
 
+@equation("6.1", tests="tests/equations/test_domain_labels.py::test_ideal_label_loss")
 def ideal_label_loss(real: Tensor, fake: Tensor, *, on_fakes: float = 0.0) -> Tensor:
     """What G pays for its labels when D's class head is ideal: E_(c, x)~fake [-log q(c | x)].
 
@@ -41,6 +43,7 @@ def authors_rate(
     return lr - steps * lr / decay
 
 
+@equation("6.2", tests="tests/equations/test_domain_labels.py::test_label_loss")
 def label_loss(logits: Tensor, labels: Tensor, groups: Sequence[LabelGroup]) -> Tensor:
     """mean -log D_cls(c | x) (Choi et al. 2018, eq. 2 for D with real pictures, eq. 3 for G with fakes).
 

@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lib.book.equations import equation
 from lib.nn.dcgan import NetworkError
 from lib.nn.padding import cut, pad_to_multiple
 from lib.nn.resnet_generator import ConvLayer, Padding, ResidualLayer, doubled
@@ -90,6 +91,7 @@ class LabelGenerator(nn.Module):
         return cut(torch.tanh(out), border)
 
 
+@equation("6.5", tests="tests/equations/test_domain_labels.py::test_label_shift")
 def label_shift(weight: Tensor, label: Tensor) -> Tensor:
     """s_o = sum_c label_c sum_ij W_(o, c, i, j): what constant label channels add to a convolution, away from borders.
 
@@ -131,16 +133,19 @@ class LabelDiscriminator(nn.Module):
         size: side of the pictures, divisible by 2^layers.
         width: channels of the first layer, 64 in the paper; each next layer has twice as many.
         layers: halvings, 6 in the paper.
+        told: the source score hears the labels, too (ours): one more score map for each, see `heard`.
     """
 
-    def __init__(self, labels: int, *, size: int = 128, width: int = 64, layers: int = 6) -> None:
+    def __init__(
+        self, labels: int, *, size: int = 128, width: int = 64, layers: int = 6, told: bool = False
+    ) -> None:  # fmt: skip
         super().__init__()
         if layers < 1 or size < 2**layers or size % 2**layers:
             raise NetworkError(f"{size} px cannot be halved {layers} times; use a multiple of {2**layers} px.")
-        self.size = size
+        self.size, self.told = size, told
         widths = [3, *(width * 2**level for level in range(layers))]
         self.trunk = nn.ModuleList(nn.Conv2d(a, b, 4, stride=2, padding=1) for a, b in pairwise(widths))
-        self.score = nn.Conv2d(widths[-1], 1, 3, padding=1, bias=False)
+        self.score = nn.Conv2d(widths[-1], 1 + labels if told else 1, 3, padding=1, bias=False)
         self.classify = nn.Conv2d(widths[-1], labels, size >> layers, bias=False)
         self.apply(he_init)
 
@@ -153,11 +158,22 @@ class LabelDiscriminator(nn.Module):
         return x
 
     def forward(self, x: Tensor) -> Tensor:
-        """D_src: logits (B, 1, h, w)."""
+        """D_src: logits (B, 1, h, w); for a D that is told labels, what it says without them."""
         logits: Tensor = self.score(self.features(x))
-        return logits.float()
+        return logits[:, :1].float()
 
     def judge(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """D_src (B, 1, h, w) and D_cls (B, labels), from one pass."""
+        """D_src (B, 1, h, w), or the maps that `heard` takes, and D_cls (B, labels), from one pass."""
         features = self.features(x)
         return self.score(features).float(), self.classify(features).float().flatten(1)
+
+    def heard(self, maps: Tensor, label: Tensor) -> Tensor:
+        """D_src(x, c) (B, 1, h, w): the first map, and those of the labels that hold (projection, chapter 3).
+
+        Args:
+            maps: of `judge`.
+            label: (B, labels), zeros for those that are unknown. A D that is not told labels ignores it.
+        """
+        if not self.told:
+            return maps
+        return maps[:, :1] + (maps[:, 1:] * label[:, :, None, None]).sum(dim=1, keepdim=True)

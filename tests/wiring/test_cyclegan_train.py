@@ -100,8 +100,8 @@ def test_a_public_data_set_is_one_argument_away(tmp_path: Path) -> None:
 
 
 def test_the_commands_wishes_reach_the_config(tmp_path: Path) -> None:
-    assert command(tmp_path, rounds=7, width=6, identity=5.0).config() == replace(
-        CycleGANConfig.quick(), rounds=7, width=6, identity=5.0
+    assert command(tmp_path, rounds=7, width=6, identity=5.0, cycle=4.0).config() == replace(
+        CycleGANConfig.quick(), rounds=7, width=6, identity=5.0, forward_cycle=4.0, backward_cycle=4.0
     )
     full = command(tmp_path, profile="full", rounds=3).config()
     assert full == replace(CycleGANConfig.full(), rounds=3)

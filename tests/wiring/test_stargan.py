@@ -174,7 +174,11 @@ def test_a_round_is_n_critic_turns_of_d_and_one_of_g() -> None:
     assert StarGANConfig().round_batch == 80
 
 
-@pytest.mark.parametrize("rules", [{}, {"gp": 0.0, "r1": 1.0, "loss": "hinge"}], ids=["wgan-gp", "hinge-r1"])
+@pytest.mark.parametrize(
+    "rules",
+    [{}, {"gp": 0.0, "r1": 1.0, "loss": "hinge"}, {"gp": 0.0, "r1": 1.0, "told": True}],
+    ids=["wgan-gp", "hinge-r1", "told"],
+)
 @pytest.mark.parametrize("index", [0, 1])
 def test_every_term_moves_its_player(rules: dict[str, Any], index: int) -> None:
     rows = assert_alive(tiny(TWO, **rules), batch(index=index))
@@ -189,8 +193,27 @@ def test_the_class_term_of_d_does_not_see_fakes() -> None:
     game, data = tiny(), batch(2)
     own = data["label"]
     fakes = [torch.full_like(data["image"], value) for value in (-1.0, 1.0)]
-    first, second = (game.d_terms(data["image"], fake, own)["class"] for fake in fakes)
+    first, second = (game.d_terms(data["image"], fake, own, own)["class"] for fake in fakes)
     torch.testing.assert_close(first, second)
+
+
+def test_a_d_that_is_told_judges_picture_and_label_together() -> None:
+    """Real pictures with their own labels, fakes with the target; the maps of unknown labels take no part."""
+    game, data = tiny(TWO, n_critic=1, gp=0.0, r1=0.0, told=True), batch(2, index=1)
+    x, own = data["image"], data["label"]
+    target, fake = own.flip(0), 0.5 * x.flip(-1)
+    terms = game.d_terms(x, fake, own, target, index=1)
+
+    def pair(picture: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
+        maps = game.D.score(game.D.features(picture))
+        return maps[:, :1] + torch.einsum("bn,bnhw->bhw", label, maps[:, 1 + 6 :])[:, None]  # 6 labels of the other set
+
+    torch.testing.assert_close(terms["real"], critic_real(pair(x, own)))
+    torch.testing.assert_close(terms["fake"], critic_fake(pair(fake, target)))
+    assert not torch.equal(terms["fake"], game.d_terms(x, fake, own, own, index=1)["fake"])
+    (gradient,) = torch.autograd.grad(terms["real"] + terms["fake"], [game.D.score.weight])
+    assert float(gradient[1:7].abs().max()) == 0 < float(gradient[7:].abs().max())
+    torch.testing.assert_close(game.D(x), game.D.judge(x)[0][:, :1])
 
 
 def test_a_group_that_is_left_open_keeps_its_own_value() -> None:
@@ -302,6 +325,8 @@ def test_wrong_batches_are_refused(data: dict[str, Any], complaint: str) -> None
 def test_wrong_rules_are_refused_and_the_profiles_are_right() -> None:
     with pytest.raises(GameError, match="n_critic"):
         tiny(n_critic=0)
+    with pytest.raises(GameError, match="no slope between"):
+        tiny(told=True)
     assert StarGANConfig.full() == StarGANConfig()
     assert StarGANConfig.shipped().size > StarGANConfig.quick().size and StarGANConfig.shipped(leave=0.0).leave == 0
     quick = StarGANConfig.quick(conditioning="concat")
