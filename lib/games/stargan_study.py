@@ -45,6 +45,7 @@ VARIANTS: Mapping[str, Mapping[str, Any]] = {
     "label as channels, reflected": {"conditioning": "concat", "padding": "reflect"},
     "no class loss": {"classes": 0.0},
     "no cycle": {"cycle": 0.0},
+    "D is told the label": {"told": True},
     "CycleGAN per pair": {"pairs": PAIRS},
     "one CycleGAN": {"pairs": (BLACK_BLOND,)},
 }  # fmt: skip

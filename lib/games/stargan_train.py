@@ -38,7 +38,7 @@ SETS: Mapping[str, tuple[tuple[LabelGroup, ...], ...]] = {
 }  # fmt: skip
 """Which data sets are learned from. No person is in both, and neither knows the other's labels."""
 
-POOL = 4000  # pictures of each data set
+POOL = 1500  # pictures of each data set
 _SHOWN = 8  # pictures in a row of the contact sheet
 
 

@@ -20,6 +20,16 @@ def pixel_norm(x: Tensor, eps: float = 1e-4) -> Tensor:
     return x * torch.rsqrt(x.square().mean(dim=1, keepdim=True) + eps)
 
 
+def leaky_product(x: Tensor, slope: float = SLOPE) -> Tensor:
+    """LeakyReLU written as x times its slope, for a D under a gradient penalty.
+
+    Values and gradients are those of `F.leaky_relu`. But to the second derivative, which is zero, `F.leaky_relu` gives
+    a tensor of zeros, and a penalty then carries these zeros back through the whole forward pass of D.
+    """
+    slopes = torch.full_like(x, slope, requires_grad=False).masked_fill_(x.detach() > 0, 1.0)
+    return x * slopes
+
+
 class ConvBlock(nn.Module):
     """Convolution, pixel norm, LeakyReLU: (B, C_in, H, W) -> (B, C_out, H, W), or half the size with ``down``.
 

@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lib.book.equations import equation
+from lib.nn.blocks import leaky_product
 from lib.nn.dcgan import NetworkError
 from lib.nn.padding import cut, pad_to_multiple
 from lib.nn.resnet_generator import ConvLayer, Padding, ResidualLayer, doubled
@@ -154,7 +155,7 @@ class LabelDiscriminator(nn.Module):
         if x.shape[-2:] != (self.size, self.size):
             raise NetworkError(f"This D looks at {self.size} x {self.size} px, not at {tuple(x.shape[-2:])}.")
         for conv in self.trunk:
-            x = F.leaky_relu(conv(x), _SLOPE)
+            x = leaky_product(conv(x), _SLOPE)
         return x
 
     def forward(self, x: Tensor) -> Tensor:

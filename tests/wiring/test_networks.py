@@ -11,7 +11,7 @@ from lib.data.augment import identity_grid
 from lib.data.single_photo import CELL
 from lib.games.analogy import Analogy, AnalogyConfig
 from lib.nn.alignment import align, expected_position, pixel_grid, smooth_chunks
-from lib.nn.blocks import ConvBlock, ResidualBlock, pixel_norm
+from lib.nn.blocks import SLOPE, ConvBlock, ResidualBlock, leaky_product, pixel_norm
 from lib.nn.patchgan import PatchDiscriminator
 from lib.nn.seams import heal_seams
 from lib.nn.segmenter import Segmenter
@@ -260,3 +260,20 @@ def test_a_mirrored_chunk_has_no_seams_inside() -> None:
 
 def test_the_cell_is_four_pixels() -> None:
     assert CELL == 4  # the encoder's third level, whose features the matcher reads, is at 1/4 scale
+
+
+def test_leaky_product_is_leaky_relu_without_the_zeros() -> None:
+    """Values and both derivatives agree; a penalty's way back no longer visits the forward pass."""
+    torch.manual_seed(0)
+    first, last = nn.Conv2d(3, 4, 3), nn.Conv2d(4, 1, 3)
+    x = torch.randn(2, 3, 8, 8, requires_grad=True)
+    found = {}
+    for activation in (F.leaky_relu, leaky_product):
+        y = last(activation(first(x), SLOPE))
+        (slope,) = torch.autograd.grad(y.sum(), x, create_graph=True)
+        penalty = slope.square().sum()
+        found[activation] = [y, slope, *torch.autograd.grad(penalty, [first.weight, last.weight], retain_graph=True)]
+        unused = torch.autograd.grad(penalty, [first.bias], allow_unused=True)[0]
+        assert (unused is None) is (activation is leaky_product)
+    torch.testing.assert_close(found[leaky_product], found[F.leaky_relu], rtol=0, atol=0)
+    assert leaky_product(torch.ones(2, dtype=torch.bfloat16)).dtype is torch.bfloat16
