@@ -49,7 +49,6 @@ ATTRIBUTES = (
 
 LOOKS = (
     LabelGroup("hair", ("black", "blond", "brown", "grey")),
-    LabelGroup("gender", ("female", "male")),
     LabelGroup("glasses", ("none", "glasses")),
 )
 """What the book's model is trained on. Both answers have an entry, so that zeros are free to mean "as it is"."""

@@ -38,7 +38,7 @@ SETS: Mapping[str, tuple[tuple[LabelGroup, ...], ...]] = {
 }  # fmt: skip
 """Which data sets are learned from. No person is in both, and neither knows the other's labels."""
 
-POOL = 1500  # pictures of each data set
+POOL = 4000  # pictures of each data set
 _SHOWN = 8  # pictures in a row of the contact sheet
 
 
@@ -136,13 +136,13 @@ class StarGANCommand(TranslatorCommand):
     """Train one generator on labelled faces; write its weights, its card and the measured results."""
 
     sets: Sets = "both"
-    """attributes: hair, gender, glasses; expressions: five of them, other people; both: jointly"""
+    """attributes: hair, glasses; expressions: five of them, other people; both: jointly"""
     pool: int = POOL
     """people in each data set"""
     size: int | None = None
     """px; default: the profile's"""
     public: Literal["celeba"] | None = None
-    """photographs instead: hair, gender and glasses of CelebA in --root; nothing but the sensitivity is measured"""
+    """photographs instead: hair and glasses of CelebA in --root; nothing but the sensitivity is measured"""
     root: Path = Path("data")
     """folder of the public data sets"""
 
