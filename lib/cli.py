@@ -173,6 +173,30 @@ COMMANDS = (
         "main",
     ),
     Command(
+        ("ablate", "srgan"),
+        "SRResNet and SRGAN with each loss of the paper's table 1, and without each part of ours",
+        "lib.games.srgan_study",
+        "main",
+    ),
+    Command(
+        ("ablate", "diat"),
+        "DIAT with each identity loss, weight and smoothing; attribute against identity",
+        "lib.games.diat_study",
+        "main",
+    ),
+    Command(
+        ("ablate", "dtn"),
+        "DTN without one part after the other, and without one digit: tables 1 to 3",
+        "lib.games.dtn_study",
+        "main",
+    ),
+    Command(
+        ("ablate", "maskface"),
+        "mask-guided faces with each choice of terms, and without each part of ours",
+        "lib.games.maskface_study",
+        "main",
+    ),
+    Command(
         ("book", "publish"),
         "execute chapters and store them in canonical form; --check only verifies",
         "lib.book.publish",

@@ -3,7 +3,7 @@
     denoising     g, f    g paints x by feature losses alone; f learns to undo what they leave behind
     transform     D       which faces are real *and* of the guided set?
                   T       fool D, stay the same person for phi, look clean to f
-    enhancement   E       make T's soft picture sharp again
+    enhancement   E       make T's soft picture sharp again: `lib.games.diat_enhance`
 
     L_T = l_attr + lambda l_id + gamma l_smooth            DIAT: l_id by a fixed phi
     L_T = l_attr + lambda l_id^dyn                         DIAT-A: l_id by the maps of D, which move
@@ -22,22 +22,22 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
+from lib.book.equations import equation
 from lib.data.face_sets import AttributeTask, task_named
 from lib.games.game import Game, GameError, Turn
-from lib.games.pix2pix_measures import blurred
 from lib.losses.adversarial import adversarial_loss
-from lib.losses.diat import artefacts, content_loss, denoising_losses, masked_loss
+from lib.losses.diat import artefacts, content_loss, denoising_losses
 from lib.losses.penalties import r1
 from lib.losses.perceptual import FeatureMaps
 from lib.losses.total_variation import total_variation
 from lib.nn.dcgan import dcgan_init
 from lib.nn.denoiser import Denoiser
-from lib.nn.diat import AttributeDiscriminator, TransformConfig, TransformNetwork
-from lib.runtime import seeded
+from lib.nn.diat import AttributeDiscriminator, Output, TransformConfig, TransformNetwork
+from lib.nn.resnet_generator import Padding
 
 __all__ = [
-    "VARIANTS", "DIATConfig", "Denoising", "Enhancement", "FaceTransform", "build_denoising", "build_enhancement",
-    "build_transform",
+    "VARIANTS", "DIATConfig", "Denoising", "FaceTransform", "build_denoising", "build_transform", "pictures_of",
+    "target_maps",
 ]  # fmt: skip
 
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -46,7 +46,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "DIAT-A, smooth": {"features": "adaptive"},
     "no identity": {"features": "none"},
     "no smoothing": {"gamma": 0.0},
-    "total variation": {"smooth": "tv"},
+    "total variation": {"smooth": "tv", "gamma": 3.0},
 }
 """Name -> what it changes in a `DIATConfig`; the equation of DIAT-A in the paper shows no smoothing."""
 
@@ -61,7 +61,9 @@ class DIATConfig:
     blocks: int = 5  # residual blocks of T
     halvings: int = 2  # T's blocks work at size / 2^halvings
     up_kernel: int = 3  # of T's doublings
-    edit: bool = False  # T paints a change of x instead of a new picture (ours)
+    padding: Padding = "reflect"  # of T's plain convolutions
+    output: Output = "picture"  # what T paints: all of it, or a coat over x (ours)
+    smooth_up: bool = False  # T blurs after each doubling (ours)
     d_width: int = 64  # channels of D's first stage
     d_stages: int = 5  # halvings in D
     d_hidden: int = 512  # units of D's fully connected layer
@@ -71,14 +73,18 @@ class DIATConfig:
     every: int = 4  # R1 acts in every so many rounds, that much more strongly
     features: Literal["fixed", "adaptive", "none"] = "fixed"  # where l_id compares: phi, D (DIAT-A), nowhere
     identity: float = 1.0  # lambda
-    layers: tuple[str, ...] = ("stages.1", "stages.2")  # of phi: its last two stages, as VGG-Face's 4 and 5
+    layers: tuple[str, ...] = ("stages.0", "stages.1")  # of phi: its last two stages, as VGG-Face's 4 and 5
     weights: tuple[float, ...] = (1.0, 1.0)  # w_l, for phi's layers and for D's
     smooth: Literal["denoiser", "tv"] = "denoiser"  # l_smooth: by the trained f, or total variation
     gamma: float = 100.0  # weight of l_smooth; 0 leaves it out
     pool: int = 20_000  # pictures rendered once, half in each set
     batch: int = 16  # pictures of each set in a round
     rounds: int = 40_000  # of the transform stage
-    lr: float = 2e-4  # Adam with betas 0.5 and 0.999, all players of all stages
+    warm: int = 0  # rounds in the beginning in which D alone plays, against T's first pictures (ours)
+    lr: float = 2e-4  # Adam, all players of all stages
+    d_rate: float = 1.0  # D's learning rate over T's
+    beta2: float = 0.999  # of the transform stage; beta1 is 0.5
+    ema: float = 0.0  # decay of the averaged T (ours); 0 keeps the last one
     f_width: int = 32  # channels inside the denoiser
     f_rounds: int = 4000  # of the denoising stage
     f_wait: float = 0.3  # share of them in which g learns alone (ours)
@@ -90,11 +96,21 @@ class DIATConfig:
 
     @classmethod
     def quick(cls, **changes: Any) -> DIATConfig:
-        """A minute on two CPU cores at 64 px, all stages together."""
+        """Half a minute on two CPU cores at 48 px: what the chapter trains before your eyes."""
+        small: dict[str, Any] = {
+            "width": 8, "r1": 0.35, "pool": 800, "warm": 120, "rounds": 400, "lr": 1.5e-3, "f_rounds": 120,
+            "e_rounds": 60, "ema": 0.98,
+        }  # fmt: skip
+        return cls.shipped(**small | changes)
+
+    @classmethod
+    def shipped(cls, **changes: Any) -> DIATConfig:
+        """Two minutes of one core at 48 px: narrow, a coat over the face, R1 now and then, an average of T."""
         settings: dict[str, Any] = {
-            "size": 64, "width": 12, "blocks": 3, "halvings": 1, "up_kernel": 4, "edit": True, "d_width": 16,
-            "d_hidden": 64, "pool": 768, "batch": 8, "rounds": 260, "lr": 1e-3, "f_width": 16, "f_rounds": 150,
-            "e_width": 12, "e_blocks": 1, "e_rounds": 60,
+            "size": 48, "width": 10, "blocks": 3, "halvings": 1, "up_kernel": 4, "padding": "zeros", "output": "coat",
+            "smooth_up": True, "d_width": 16, "d_stages": 4, "d_hidden": 64, "r1": 0.4, "pool": 1600, "batch": 8,
+            "warm": 150, "rounds": 900, "lr": 1e-3, "d_rate": 3.0, "beta2": 0.99, "ema": 0.99,
+            "f_width": 16, "f_rounds": 150, "e_width": 12, "e_blocks": 1, "e_rounds": 120,
         }  # fmt: skip
         return cls(**settings | changes)
 
@@ -126,8 +142,8 @@ class DIATConfig:
     def check(self) -> None:
         """Raise `GameError` where the rules contradict each other."""
         adversarial_loss(self.loss)
-        if min(self.gan, self.r1, self.identity, self.gamma, self.blur) < 0 or self.every < 1:
-            raise GameError("gan, r1, identity, gamma and blur start at 0, every at 1.")
+        if min(self.gan, self.r1, self.identity, self.gamma, self.blur, self.warm) < 0 or self.every < 1:
+            raise GameError("gan, r1, identity, gamma, blur and warm start at 0, every at 1.")
         if self.features == "adaptive" and not self.gan:
             raise GameError("The adaptive identity loss compares in D's maps; without gan, D never learns any.")
         if len(self.weights) != (2 if self.features == "adaptive" else len(self.layers)):
@@ -145,7 +161,14 @@ class DIATConfig:
 
     def transform(self) -> TransformConfig:
         """Of T."""
-        return TransformConfig(self.width, self.blocks, self.halvings, self.up_kernel, edit=self.edit)
+        return TransformConfig(
+            self.width, self.blocks, self.halvings, self.up_kernel, self.padding, self.output, self.smooth_up
+        )
+
+    def roughening(self) -> TransformConfig:
+        """Of g, which shall leave artefacts: no coat and no smooth doublings."""
+        output: Output = "picture" if self.output == "picture" else "change"
+        return replace(self.transform(), output=output, smooth=False)
 
     def learning_rate(self, progress: float) -> float:
         """Factor on ``lr``: 1 for the first half, then linearly down to 0.02."""
@@ -177,9 +200,9 @@ class Denoising(Game):
 
     def round(self, batch: Mapping[str, Any]) -> Iterator[Turn]:
         """min_g sum_l w_l l_c(g(x), x), then min_f ||f(g(x)) - x||^2 + ||f(x) - x||^2."""
-        (x,) = _pictures(batch, "A")
+        (x,) = pictures_of(batch, "A")
         rough = self.g(x)
-        yield Turn("g", content=content_loss(self.phi(rough), _target(self.phi, x), self.weights))
+        yield Turn("g", content=content_loss(self.phi(rough), target_maps(self.phi, x), self.weights))
         if self.progress >= self.wait:
             repair, keep = denoising_losses(self.f, rough.detach(), x)
             yield Turn("f", repair=repair, keep=keep)
@@ -218,10 +241,14 @@ class FaceTransform(Game):
 
     def round(self, batch: Mapping[str, Any]) -> Iterator[Turn]:
         """One fake for both players; T is judged, and in DIAT-A also measured, by the D that has just learned."""
-        x, real = _pictures(batch, "A", "B")
-        fake = self.T(x)
+        x, real = pictures_of(batch, "A", "B")
+        warm = self.rounds_done < self.config.warm
+        with torch.set_grad_enabled(not warm):
+            fake = self.T(x)
         if self.config.gan:
             yield Turn("D", **self.d_terms(real, fake.detach()))
+        if warm:
+            return
         yield Turn("T", **self.t_terms(x, fake))
 
     def d_terms(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
@@ -233,6 +260,7 @@ class FaceTransform(Game):
             terms["r1"] = c.every * c.r1 * r1(self.D, real)
         return terms
 
+    @equation("7.6", tests="tests/equations/test_diat_stages.py::test_the_loss_of_t")
     def t_terms(self, x: Tensor, fake: Tensor) -> dict[str, Tensor]:
         """l_attr, lambda l_id and gamma l_smooth, each where it has a weight."""
         c, terms = self.config, {}
@@ -241,16 +269,26 @@ class FaceTransform(Game):
             logits, maps = self.D.judge(fake)
             terms["gan"] = c.gan * self.loss.fool(logits)
         if c.identity and c.features == "adaptive":
-            with torch.no_grad():  # the target; it costs no graph
-                own = self.D.judge(x)[1]
-            terms["identity"] = c.identity * content_loss(maps, own, c.weights)
+            terms["identity"] = c.identity * self.adaptive_identity(x, maps)
         elif c.identity and c.features == "fixed":
             assert self.phi is not None  # __init__ saw to it
-            terms["identity"] = c.identity * content_loss(self.phi(fake), _target(self.phi, x), c.weights)
+            terms["identity"] = c.identity * content_loss(self.phi(fake), target_maps(self.phi, x), c.weights)
         if c.gamma:
             smooth = artefacts(self.f, fake) if c.smooth == "denoiser" and self.f is not None else total_variation(fake)
             terms["smooth"] = c.gamma * smooth
         return terms
+
+    @equation("7.7", tests="tests/equations/test_diat_stages.py::test_the_adaptive_identity_loss")
+    def adaptive_identity(self, x: Tensor, maps: list[Tensor]) -> Tensor:
+        """l_id^dyn = sum_l w_l ||D_l(T(x)) - D_l(x)||_F^2 / (2 C_l H_l W_l), by the D of this very round.
+
+        Args:
+            x: the originals, whose maps are the target; it costs no graph.
+            maps: D_l(T(x)), from the pass that also judged it.
+        """
+        with torch.no_grad():
+            own = self.D.judge(x)[1]
+        return content_loss(maps, own, self.config.weights)
 
     @torch.no_grad()
     def distance(self, x: Tensor, y: Tensor, features: Literal["fixed", "adaptive"] | None = None) -> float:
@@ -265,74 +303,14 @@ class FaceTransform(Game):
         return float(content_loss(self.phi(y), self.phi(x), self.config.weights))
 
 
-class Enhancement(Game):
-    """Stage 2: one player, E. T is frozen.
-
-    Local attributes: outside the region m the *input* shows how sharp a face is, inside T's picture is kept. Global
-    ones: E learns on clean faces to undo a blur, and is then given T's soft pictures.
-
-    Args:
-        E: pictures -> pictures.
-        T: trained; None for a global attribute, whose E never sees it.
-        config: the rules.
-        phi: features for beta_1, beta_2, …; None drops these terms.
-        generator: draws the strength of the blur; default seed 0.
-
-    Raises:
-        GameError: a local attribute without T.
-    """
-
-    players: ClassVar[Mapping[str, tuple[str, ...]]] = {"E": ("E",)}
-
-    def __init__(
-        self, E: nn.Module, T: nn.Module | None, config: DIATConfig, phi: FeatureMaps | None = None, *,
-        generator: torch.Generator | None = None,
-    ) -> None:  # fmt: skip
-        super().__init__()
-        config.check()
-        if T is None and config.attribute.local:
-            raise GameError("The local enhancement starts from T's pictures; give the trained T.")
-        self.E, self.config, self.phi = E, config, phi
-        self.T = None if T is None else T.requires_grad_(False)
-        self.generator = generator or torch.Generator().manual_seed(0)
-
-    def round(self, batch: Mapping[str, Any]) -> Iterator[Turn]:
-        """One turn of E."""
-        if self.config.attribute.local:
-            x, mask = _pictures(batch, "A", "mask")
-            yield Turn("E", **self.local_terms(x, mask))
-        else:
-            yield Turn("E", sharp=self.global_term(torch.cat(_pictures(batch, "A", "B"))))
-
-    def local_terms(self, x: Tensor, mask: Tensor) -> dict[str, Tensor]:
-        """The outside towards x, the inside towards T(x): beta_0 in pixels (INFERRED), the others in phi's stages."""
-        assert self.T is not None  # __init__ saw to it
-        with torch.no_grad():
-            soft = self.T(x)
-        sharp = self.E(soft)
-        terms = {"outside": masked_loss(sharp, x, 1 - mask)}
-        beta, *betas = self.config.betas
-        if beta:
-            terms["inside"] = beta * content_loss([mask * sharp], [mask * soft])
-        if self.phi is not None and any(betas):
-            terms["features"] = content_loss(self.phi(mask * sharp), _target(self.phi, mask * soft), betas)
-        return terms
-
-    def global_term(self, x: Tensor) -> Tensor:
-        """mean (E(B(x)) - x)^2; how strong B is, changes from round to round: T is not told how soft to be."""
-        strongest = self.config.blur * self.config.size / 128
-        sigma = strongest * (0.25 + 0.75 * float(torch.rand((), generator=self.generator)))
-        return masked_loss(self.E(blurred(x, sigma)), x, torch.ones_like(x[:1, :1]))
-
-
 def build_denoising(config: DIATConfig, phi: FeatureMaps, *, seed: int = 0) -> Denoising:
     """The stage before the first; the same seed gives the same weights, whatever ran before.
 
-    g has T's shape. Where T starts as a copy of x, g starts as x under a strong pattern: a copy has no artefacts.
+    g has T's depth. Where T starts as a copy of x, g starts as x under a strong pattern: a copy has no artefacts.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        g, f = TransformNetwork(config.transform()), Denoiser(config.f_width)
+        g, f = TransformNetwork(config.roughening()), Denoiser(config.f_width)
         dcgan_init(g.paint)
     return Denoising(g, f, phi, config.weights, wait=config.f_wait)
 
@@ -349,24 +327,19 @@ def build_transform(
     return FaceTransform(T, D, phi, f, c)
 
 
-def build_enhancement(
-    config: DIATConfig, T: nn.Module | None, phi: FeatureMaps | None = None, *, seed: int = 0
-) -> Enhancement:
-    """Stage 2 with its network."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        E = TransformNetwork(TransformConfig(config.e_width, config.e_blocks, 1, up_kernel=4, edit=True))
-    return Enhancement(E, T, config, phi, generator=seeded(seed + 1))
-
-
-def _target(phi: FeatureMaps, x: Tensor) -> list[Tensor]:
+def target_maps(phi: FeatureMaps, x: Tensor) -> list[Tensor]:
     """phi(x), which costs no graph; phi of the *fake* must keep its graph."""
     with torch.no_grad():
         maps: list[Tensor] = phi(x)
     return maps
 
 
-def _pictures(batch: Mapping[str, Any], *names: str) -> list[Tensor]:
+def pictures_of(batch: Mapping[str, Any], *names: str) -> list[Tensor]:
+    """What a batch holds under these names.
+
+    Raises:
+        GameError: it lacks one.
+    """
     missing = [name for name in names if name not in batch]
     if missing:
         raise GameError(

@@ -14,7 +14,8 @@ from lib.book.paths import repository_root
 from lib.data.conditions import Condition
 from lib.data.face_sets import FaceSets, before_and_after
 from lib.data.worlds.world import Batch
-from lib.games.diat import DIATConfig, FaceTransform, build_denoising, build_enhancement, build_transform
+from lib.games.diat import DIATConfig, FaceTransform, build_denoising, build_transform
+from lib.games.diat_enhance import build_enhancement
 from lib.games.translator import Translator
 from lib.games.translator_train import TranslatorCommand
 from lib.images import contact_sheet
@@ -27,6 +28,7 @@ from lib.nn.denoiser import Denoiser
 from lib.nn.diat import FacePipeline, TransformNetwork
 from lib.runtime import RunCard, Runtime, device_name
 from lib.training.checkpoint import CheckpointError, load_weights, read_card, save_weights, weights_card
+from lib.training.ema import EMA
 from lib.training.history import History
 from lib.training.live import ProgressPrinter
 from lib.training.optim import OptimConfig
@@ -93,14 +95,19 @@ def train_transform(
     runtime: Runtime | None = None, budget_s: float | None = None, checkpoint: Path | None = None,
     resume: bool = False, on_round: Callbacks = (),
 ) -> tuple[FaceTransform, History]:  # fmt: skip
-    """Stage 1; options as in `lib.training.play.play`."""
+    """Stage 1; options as in `lib.training.play.play`. The game's T is the averaged one in the end, if there is one."""
     runtime = runtime or Runtime.detect()
     game = build_transform(config, phi, f, seed=seed)
     runtime.place(game)  # in place, as for every module
+    average = EMA(game.T, config.ema) if config.ema else None
+    rates = {"D": config.d_rate * config.lr, "T": config.lr}
     history = play(
-        game, stream, config.rounds, optimisers=OptimConfig(lr=config.lr), schedule=config.learning_rate,
-        runtime=runtime, budget_s=budget_s, checkpoint=checkpoint, resume=resume, on_round=on_round,
+        game, stream, config.rounds, optimisers=OptimConfig(lr=rates, betas=(0.5, config.beta2)),
+        schedule=config.learning_rate, ema=average, runtime=runtime, budget_s=budget_s, checkpoint=checkpoint,
+        resume=resume, on_round=on_round,
     )  # fmt: skip
+    if average is not None:
+        game.T.load_state_dict(average.module.state_dict())
     return game, history
 
 
@@ -232,10 +239,12 @@ class DIATCommand(TranslatorCommand):
     """the attribute that faces shall get"""
     variant: str = "DIAT"
     """a name in lib.games.diat.VARIANTS"""
+    denoiser: Path | None = None
+    """a file with a trained denoiser; default: train one, and write it, too"""
 
     def config(self) -> DIATConfig:
         """The settings of the training."""
-        make = DIATConfig.full if self.full else DIATConfig.quick
+        make = DIATConfig.full if self.full else DIATConfig.shipped
         chosen = make(task=self.task).variant(self.variant)
         return replace(chosen, rounds=self.rounds or chosen.rounds)
 
@@ -246,10 +255,11 @@ def main(config: DIATCommand) -> int:
     chosen.check()
     # Before the training: a missing judge is no news for the end of it.
     reader, witness = load_reader("faces"), load_identifier("faces_witness")
+    f = None if config.denoiser is None else load_denoiser(config.denoiser)
     name = f"diat_{chosen.task}"
     with RunCard(name, seed=config.seed, device=runtime.device, dtype=runtime.dtype) as card:
         stages = train_diat(
-            chosen, seed=config.seed, runtime=runtime, **config.play_options(),
+            chosen, seed=config.seed, runtime=runtime, f=f, **config.play_options(),
             on_stage=lambda stage: ProgressPrinter(title=f"DIAT, {stage}"),
         )  # fmt: skip
     translator = stages.translator(runtime)
@@ -259,9 +269,9 @@ def main(config: DIATCommand) -> int:
         name, translator, chosen, scores=flat, history=stages.histories["transform"], card=card,
         data=f"faces, {chosen.task}, at {chosen.size} px; measured on {config.pairs} unseen people",
     )  # fmt: skip
-    save_denoiser(
-        config.checkpoints / DENOISER.name, stages.f, chosen, seed=config.seed, history=stages.histories["denoising"]
-    )
+    if f is None:
+        history = stages.histories["denoising"]
+        save_denoiser(config.checkpoints / DENOISER.name, stages.f, chosen, seed=config.seed, history=history)
     if config.sheet is not None:
         write_sheet(config.sheet, translator, chosen)
     return 0

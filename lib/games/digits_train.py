@@ -34,7 +34,7 @@ class DigitsConfig:
     latent: int = 10  # size of z: digits this small vary in about so many ways
     width: int = 32  # channels of the layer next to the picture
     batch: int = 32  # small: many updates teach more than exact ones, for the same arithmetic
-    rounds: int = 2400
+    rounds: int = 2000
     lr: float = 2e-3  # of both players at the start; falls linearly in the second half
     r1: float = 0.1  # gamma of the R1 penalty, which chapter 2 explains
     every: int = 4  # turns of D between two penalties
@@ -61,7 +61,7 @@ class DigitsCommand(ProfiledCommand):
     """Train a DCGAN on the handwritten digits and write its generator and card (quick: 16 px; full: 32 px)."""
 
     rounds: int | None = None
-    """rounds of training; default: 9000 for quick (the chapter itself trains 2400), 20000 for full"""
+    """rounds of training; default: 9000 for quick (the chapter itself trains 2000), 20000 for full"""
     seed: int = 0
     """seed of the training"""
     out: Path = CHECKPOINT

@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from lib.book.equations import equation
 from lib.data.person_pairs import PersonPairs, people_pictures
 from lib.games.game import Game, Turn
 from lib.games.judge_train import JudgeCommand, Schooling, judge_card, school
@@ -33,8 +34,8 @@ _TEST_PEOPLE = 256
 _WITNESS_SEED = 1000  # its people are others than phi's
 
 CONFIGS: dict[str, IdentifierConfig] = {
-    "faces": IdentifierConfig("faces"),
-    "faces_witness": IdentifierConfig("faces_witness", width=20, features=96),
+    "faces": IdentifierConfig("faces", size=32, width=24),
+    "faces_witness": IdentifierConfig("faces_witness", size=32, width=20, features=96),
 }
 """Name -> size of the two networks; they differ, so that a trick against one need not fool the other."""
 
@@ -64,6 +65,7 @@ class PersonMatching(Game):
         yield Turn("identifier", match=matching_loss(first @ second.T, self.temperature))
 
 
+@equation("7.2", tests="tests/equations/test_diat_dtn.py::test_matching_by_hand")
 def matching_loss(cosine: Tensor, temperature: float) -> Tensor:
     """Symmetric cross-entropy of similarities (B, B), whose diagonal holds the true pairs; about log B by chance."""
     logits, own = cosine / temperature, torch.arange(len(cosine), device=cosine.device)

@@ -25,9 +25,10 @@ import torch
 from torch import Tensor
 from torch.optim import Adam, Optimizer
 
+from lib.book.equations import equation
 from lib.games.game import Game, GameError, Turn
 from lib.losses.adversarial import adversarial_loss
-from lib.losses.diversity import diversity_loss, style_loss
+from lib.losses.diversity import diversity_loss, energy_distance, style_loss
 from lib.losses.penalties import r1
 from lib.nn.maskface import FaceConfig, FaceDiscriminator, FaceModel
 from lib.runtime import seeded
@@ -36,6 +37,8 @@ __all__ = ["BARE_HEADS", "TERMS", "MaskFace", "MaskFaceConfig", "build_maskface"
 
 BARE_HEADS: Mapping[str, str] = MappingProxyType({"hat": "none"})
 """What all faces of the quick profile share: a hat is a large, rare thing, and a short training cannot afford it."""
+
+_CODES = 128  # as many are drawn, and remembered, for the energy distance
 
 TERMS: dict[str, dict[str, Any]] = {
     "adv": {"reconstruct": 0.0, "diversity": 0.0},
@@ -56,6 +59,8 @@ class MaskFaceConfig:
     halvings: int = 4  # G's middle works at size / 2^halvings
     middle: int = 2  # blocks there without the style, and as many with it
     skips: bool = False  # ours: G's second half sees the mask at every scale
+    flat: bool = False  # ours: G paints on top of one colour for each class, which the style chooses
+    smooth: bool = False  # ours: G's doublings interpolate
     hearing: float = 1.0  # factor on the first weights from s to AdaIN
     latent: int = 16  # length of z
     style: int = 64  # length of s
@@ -69,21 +74,29 @@ class MaskFaceConfig:
     diversity_form: str = "sensitive"  # a name in lib.losses.diversity.DIVERSITY
     rebuild: float = 0.0  # ours: weight of |G(m, R(x)) - x|, falling linearly to 0 at `rebuild_until`
     rebuild_until: float = 0.5  # progress at which it is gone
+    follow: float = 0.0  # ours: weight of the energy distance between S's codes and those that R reads from true faces
     always: Mapping[str, str] = field(default_factory=dict)  # attribute of the face world -> its value in every picture
     pool: int = 0  # pictures of the world drawn once and met again; 0 draws new ones in every round
     batch: int = 4  # masks in a round; each is painted in two styles
     rounds: int = 100_000
     lr: float = 1e-4  # Adam, betas 0 and 0.99, weight decay 1e-4
+    d_rate: float = 1.0  # D learns so many times as fast
     s_lr: float = 0.01  # S learns so many times as fast: 1e-6
     ema: float = 0.999  # decay of the average model that paints in the end
 
     @classmethod
     def quick(cls, **changes: Any) -> MaskFaceConfig:
-        """A minute on two cores at 64 px."""
+        """Under a minute on two cores, 32 px: what the chapter trains before your eyes."""
+        return cls.shipped(**{"pool": 1200, "rounds": 160, "ema": 0.97} | changes)
+
+    @classmethod
+    def shipped(cls, **changes: Any) -> MaskFaceConfig:
+        """Ten minutes of one core, 32 px: narrow, on flat colours, and S follows the styles of true faces."""
         settings: dict[str, Any] = {
-            "size": 64, "width": 16, "widest": 64, "halvings": 3, "middle": 1, "skips": True, "hearing": 0.5,
-            "style": 16, "mapping": 64, "judge_width": 16, "every": 4, "rebuild": 10.0, "rebuild_until": 1.0,
-            "always": dict(BARE_HEADS), "pool": 512, "batch": 4, "rounds": 240, "lr": 2e-3, "ema": 0.98,
+            "size": 32, "width": 16, "widest": 64, "halvings": 2, "middle": 1, "skips": True, "flat": True,
+            "smooth": True, "hearing": 0.5, "style": 16, "mapping": 64, "judge_width": 16, "r1": 2.0, "every": 4,
+            "diversity": 0.2, "rebuild": 10.0, "rebuild_until": 1.0, "follow": 1.0, "always": dict(BARE_HEADS),
+            "pool": 4000, "batch": 8, "rounds": 1500, "lr": 2e-3, "d_rate": 0.5, "s_lr": 0.5, "ema": 0.995,
         }  # fmt: skip
         return cls(**settings | changes)
 
@@ -105,8 +118,11 @@ class MaskFaceConfig:
         """Raise an error where choices contradict each other."""
         adversarial_loss(self.loss)
         diversity_loss(self.diversity_form)
-        if min(self.r1, self.reconstruct, self.diversity, self.rebuild) < 0 or self.every < 1 or self.batch < 1:
-            raise GameError("r1, reconstruct, diversity and rebuild are weights from 0 on; every and batch start at 1.")
+        weights = (self.r1, self.reconstruct, self.diversity, self.rebuild, self.follow)
+        if min(weights) < 0 or self.every < 1 or self.batch < 1:
+            raise GameError(
+                "r1, reconstruct, diversity, rebuild and follow are weights from 0 on; every and batch start at 1."
+            )
         if not 0 < self.rebuild_until <= 1:
             raise GameError(f"rebuild_until is a share of the training in (0, 1], not {self.rebuild_until}.")
 
@@ -114,20 +130,23 @@ class MaskFaceConfig:
         """The settings of the four networks for masks of so many classes."""
         return FaceConfig(
             classes, self.size, self.width, self.widest, self.halvings, plain=self.middle, styled=self.middle,
-            skips=self.skips, hearing=self.hearing, latent=self.latent, style=self.style, mapping=self.mapping,
-            judge_width=self.judge_width, judge_widest=self.widest,
+            skips=self.skips, flat=self.flat, smooth=self.smooth, hearing=self.hearing, latent=self.latent,
+            style=self.style, mapping=self.mapping, judge_width=self.judge_width, judge_widest=self.widest,
         )  # fmt: skip
 
     def optimisers(self, game: MaskFace) -> dict[str, Optimizer]:
         """Adam for both players, S slower than the rest: a code that moves quickly cannot be read."""
 
-        def adam(groups: list[dict[str, Any]]) -> Adam:
-            return Adam(groups, lr=self.lr, betas=(0.0, 0.99), weight_decay=1e-4, fused=True)
+        def adam(groups: list[dict[str, Any]], rate: float = 1.0) -> Adam:
+            return Adam(groups, lr=rate * self.lr, betas=(0.0, 0.99), weight_decay=1e-4, fused=True)
 
         model = game.model
         painters = [*model.G.parameters(), *model.R.parameters()]
         slow = {"params": list(model.S.parameters()), "lr": self.s_lr * self.lr}
-        return {"D": adam([{"params": list(game.D.parameters())}]), "G": adam([{"params": painters}, slow])}
+        return {
+            "D": adam([{"params": list(game.D.parameters())}], self.d_rate),
+            "G": adam([{"params": painters}, slow]),
+        }
 
     def learning_rate(self, progress: float) -> float:
         """Factor on the learning rates: 1 for the first half, then linearly down to 0.1 (ours; constant in SG v2)."""
@@ -161,6 +180,8 @@ class MaskFace(Game):
         self.model, self.D = FaceModel(sizes), FaceDiscriminator(sizes)
         self.loss, self.diversity = adversarial_loss(self.config.loss), diversity_loss(self.config.diversity_form)
         self.generator = generator or torch.Generator().manual_seed(0)
+        self.codes: Tensor
+        self.register_buffer("codes", torch.zeros(_CODES, sizes.style))  # what R read last from true faces
 
     def round(self, batch: Mapping[str, Any]) -> Iterator[Turn]:
         """D looks at true and painted faces; then S, G and R move together on the same fakes."""
@@ -171,8 +192,9 @@ class MaskFace(Game):
         fake = self.model.G.decode([torch.cat([maps, maps]) for maps in layout], style)
         twice = torch.cat([m, m])
         yield Turn("D", **self.d_terms(m, x, twice, fake.detach()))
-        yield Turn("G", **self.g_terms(twice, fake, style, z), **self.rebuild_terms(layout, x))
+        yield Turn("G", **self.g_terms(twice, fake, style, z), **self.true_terms(layout, x))
 
+    @equation("10.7", tests="tests/wiring/test_maskface.py::test_the_terms_by_hand")
     def d_terms(self, m: Tensor, x: Tensor, twice: Tensor, fake: Tensor) -> dict[str, Tensor]:
         """Tell real from fake; R1 at the real faces, for their masks."""
         c = self.config
@@ -181,6 +203,7 @@ class MaskFace(Game):
             terms["r1"] = c.every * c.r1 * r1(lambda image: self.D(image, m), x)
         return terms
 
+    @equation("10.8", tests="tests/wiring/test_maskface.py::test_the_terms_by_hand")
     def g_terms(self, twice: Tensor, fake: Tensor, style: Tensor, z: Tensor) -> dict[str, Tensor]:
         """Pass as real, show the style, and let two styles look different."""
         c = self.config
@@ -192,16 +215,24 @@ class MaskFace(Game):
             terms["diversity"] = weight * self.diversity(*fake.chunk(2), *z.chunk(2))
         return terms
 
-    def rebuild_terms(self, layout: list[Tensor], x: Tensor) -> dict[str, Tensor]:
-        """Ours: early on, R and G also learn from the true pair, as an autoencoder that is told the mask.
+    def true_terms(self, layout: list[Tensor], x: Tensor) -> dict[str, Tensor]:
+        """Ours: what R reads from true faces teaches R and G to rebuild them, and S which codes there are.
 
-        It teaches R the styles of *true* faces, so that one can be taken from a photo, and shortens the training.
+        ``rebuild`` falls away: an autoencoder that is told the mask shortens the training, and is blurred. ``follow``
+        stays: where S draws codes that no true face has, G has only D to tell it what to paint.
         """
-        c = self.config
+        c, terms = self.config, dict[str, Tensor]()
         weight = c.rebuild * (1 - self.progress / c.rebuild_until)
-        if not c.rebuild or weight <= 0:
-            return {}
-        return {"rebuild": weight * (self.model.G.decode(layout, self.model.R(x)) - x).abs().mean()}
+        if weight <= 0 and not c.follow:
+            return terms
+        found = self.model.R(x)
+        if weight > 0:
+            terms["rebuild"] = weight * (self.model.G.decode(layout, found) - x).abs().mean()
+        if c.follow:
+            drawn = self.model.S(self.model.draw(_CODES, self.generator, x.device))
+            self.codes = torch.cat([found.detach(), self.codes])[:_CODES]  # one batch is no distribution
+            terms["follow"] = c.follow * energy_distance(drawn, self.codes)
+        return terms
 
 
 def build_maskface(classes: int, config: MaskFaceConfig | None = None, *, seed: int = 0) -> MaskFace:

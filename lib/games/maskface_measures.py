@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from lib.book.equations import equation
 from lib.data.worlds.faces import Faces
 from lib.data.worlds.world import Batch, Split, one_hot, split_generator
 from lib.losses.diversity import style_loss
@@ -26,7 +27,7 @@ from lib.nn.maskface import FaceModel
 from lib.runtime import seeded
 
 __all__ = [
-    "EDITS", "Edit", "Judges", "edit_scores", "edited_faces", "every_style", "looks_of_one_mask", "measure",
+    "EDITS", "Edit", "Judges", "edit_scores", "edited_faces", "every_style", "leak", "looks_of_one_mask", "measure",
     "style_scores", "swap_score",
 ]  # fmt: skip
 
@@ -136,6 +137,21 @@ def style_scores(model: FaceModel, mask: Tensor, *, seed: int = 0, noise: float 
     }
 
 
+@equation("10.10", tests="tests/equations/test_diverse_faces.py::test_leak")
+def leak(before: Tensor, after: Tensor, changed: Tensor) -> Tensor:
+    """Mean |difference| of two pictures far from an edit, over the mean at the edit: 0 where nothing else moves.
+
+    Far is more than 3 px away from every edited pixel: shading and anti-aliasing may change with an edit.
+
+    Args:
+        before, after: (B, 3, H, W).
+        changed: (B, H, W) bool, the edited pixels.
+    """
+    difference = (after - before).abs().mean(dim=1)  # (B, H, W)
+    far = F.max_pool2d(changed.float()[:, None], 2 * _REACH + 1, 1, _REACH)[:, 0] == 0
+    return difference[far].mean() / difference[changed].mean().clamp(min=1e-9)
+
+
 @torch.no_grad()
 def edit_scores(model: FaceModel, edit: Edit, judges: Judges, *, seed: int = 0) -> dict[str, float]:
     """Does the edited part of the mask move in the picture, and nothing else? Both pictures have one style.
@@ -150,16 +166,14 @@ def edit_scores(model: FaceModel, edit: Edit, judges: Judges, *, seed: int = 0) 
     style = model.S(model.draw(len(old), seeded(seed), old.device))
     pictures = model.G(old, style), model.G(new, style)
     truth = edit.before["image"], edit.after["image"]
-    far = F.max_pool2d(changed.float()[:, None], 2 * _REACH + 1, 1, _REACH)[:, 0] == 0
     scores: dict[str, float] = {}
     for name, (before, after) in {"": pictures, "/truth": truth}.items():
-        difference = (after - before).abs().mean(dim=1)  # (B, H, W)
-        moved = float(difference[changed].mean())
+        moved = float((after - before).abs().mean(dim=1)[changed].mean())
         found = judges.parse(after) == edit.after["labels"]
         scores |= {
             f"hit{name}": float(found[changed].double().mean()),
             f"moved{name}": moved,
-            f"leak{name}": float(difference[far].mean()) / max(moved, 1e-9),
+            f"leak{name}": float(leak(before, after, changed)),
         }
     return scores
 

@@ -104,7 +104,7 @@ class MaskFaceCommand(TranslatorCommand):
 
     def config(self) -> MaskFaceConfig:
         """The settings of the training."""
-        chosen = (MaskFaceConfig.full if self.full else MaskFaceConfig.quick)()
+        chosen = (MaskFaceConfig.full if self.full else MaskFaceConfig.shipped)()
         return replace(chosen, rounds=self.rounds or chosen.rounds, **TERMS[self.terms])
 
 

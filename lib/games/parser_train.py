@@ -44,12 +44,14 @@ class ParserCommand(JudgeCommand):
 
     world: Literal["faces", "facades"]
     """faces or facades"""
+    size: int = 64
+    """px of the pictures that it learns from"""
 
 
 def main(config: ParserCommand) -> int:
     """Run the command."""
     (world, _), runtime = world_of(config.world), Runtime.detect(config.device)
-    chosen, keys = ParserConfig(config.world, world.palette.names), ("image", "labels")
+    chosen, keys = ParserConfig(config.world, world.palette.names, size=config.size), ("image", "labels")
     parser, history = train_parser(
         chosen, drawn_stream(world, chosen.size, keys, config, runtime.device),
         Schooling(config.rounds, seed=config.seed, budget_s=config.budget_s,

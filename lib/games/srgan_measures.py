@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import Tensor
 
+from lib.book.equations import equation
 from lib.data.public.samples import Samples
 from lib.data.super_resolution import FACTOR, enlarge
 from lib.metrics.checks import MeasureError
@@ -73,6 +74,7 @@ def sr_table(methods: Mapping[str, Enlarge], samples: Samples, *, factor: int = 
     return table
 
 
+@equation("9.6", tests="tests/equations/test_srgan_equations.py::test_grid")
 def grid(pictures: Tensor, factor: int = FACTOR) -> float:
     """How much a picture's grain depends on the place within the r x r cell: 0 for none, large for a checkerboard.
 

@@ -29,6 +29,7 @@ from lib.losses.perceptual import FeatureMaps
 from lib.nn.srresnet import SRResNet
 from lib.runtime import RunCard, Runtime, seeded
 from lib.training.checkpoint import CheckpointError
+from lib.training.ema import EMA
 from lib.training.history import History
 from lib.training.live import ProgressPrinter
 from lib.training.optim import OptimConfig
@@ -125,11 +126,16 @@ def train_srgan(
     runtime.place(game)
     if start is not None:
         warm_start(game, start)
+    rates = {"D": config.d_rate * config.gan_lr, "G": config.gan_lr} if config.adversarial else config.gan_lr
+    average = EMA(game.G, config.ema) if config.ema else None
     history = play(
         game, stream or photo_crops(config, seed=seed + 1, device=runtime.device), config.gan_rounds,
-        optimisers=OptimConfig(config.gan_lr, _BETAS), schedule=config.gan_learning_rate, runtime=runtime, **options,
+        optimisers=OptimConfig(rates, _BETAS), schedule=config.gan_learning_rate, runtime=runtime, ema=average,
+        **options,
     )  # fmt: skip
-    return game.G.eval(), history
+    G = game.G if average is None else average.module
+    assert isinstance(G, SRResNet)
+    return G.eval(), history
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,7 +156,7 @@ class SRGANCommand(TranslatorCommand):
         Raises:
             GameError: there is no such row.
         """
-        chosen = (SRGANConfig.full if self.full else SRGANConfig.quick)()
+        chosen = (SRGANConfig.full if self.full else SRGANConfig.shipped)()
         chosen = chosen if self.row is None else chosen.row(self.row)
         return replace(
             chosen, rounds=self.rounds or chosen.rounds, gan_rounds=self.gan_rounds or chosen.gan_rounds

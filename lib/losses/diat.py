@@ -14,17 +14,42 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from lib.book.equations import equation
 from lib.losses.adversarial import at_least_float32
 from lib.losses.perceptual import perceptual_loss
 
-__all__ = ["artefact_map", "artefacts", "content_loss", "denoising_losses", "masked_loss", "misprinted_attribute_loss"]
+__all__ = [
+    "artefact_map", "artefacts", "best_change", "content_loss", "denoising_losses", "masked_loss",
+    "misprinted_attribute_loss",
+]  # fmt: skip
 
 Picture2Picture = Callable[[Tensor], Tensor]
 
 
+@equation("7.1", tests="tests/equations/test_diat_stages.py::test_best_change")
+def best_change(direction: Tensor, metric: Tensor, weight: float) -> Tensor:
+    """delta* = K^-1 w / (lambda + w' K^-1 w), the least of (1 - w' delta)^2 / 2 + lambda delta' K delta / 2.
+
+    A toy of DIAT's stage 1 (ours). The attribute is reached where w' delta = 1; K says how much phi sees of each
+    change of a picture. lambda decides how far T goes, and phi in which direction.
+
+    Args:
+        direction: w (n,), what D calls the attribute.
+        metric: K (n, n), symmetric and positive definite: phi' phi for a linear phi.
+        weight: lambda, not negative; 0 goes all the way.
+
+    Returns:
+        (n,), the change that T makes.
+    """
+    way: Tensor = torch.linalg.solve(metric, direction)
+    return way / (weight + direction @ way)
+
+
+@equation("7.3", tests="tests/equations/test_diat_stages.py::test_content_loss")
 def content_loss(
     features_fake: Sequence[Tensor], features_real: Sequence[Tensor], weights: Sequence[float] | None = None
 ) -> Tensor:
@@ -45,6 +70,7 @@ def artefact_map(f: Picture2Picture, picture: Tensor) -> Tensor:
     return (at_least_float32(f(picture)) - y).square().mean(dim=1)
 
 
+@equation("7.5", tests="tests/equations/test_diat_dtn.py::test_the_denoisers_losses_by_hand")
 def artefacts(f: Picture2Picture, picture: Tensor) -> Tensor:
     """l_smooth = mean (f(y) - y)^2: DIAT's perceptual regularisation, a scalar.
 
@@ -54,6 +80,7 @@ def artefacts(f: Picture2Picture, picture: Tensor) -> Tensor:
     return artefact_map(f, picture).mean()
 
 
+@equation("7.4", tests="tests/equations/test_diat_dtn.py::test_the_denoisers_losses_by_hand")
 def denoising_losses(f: Picture2Picture, rough: Tensor, clean: Tensor) -> tuple[Tensor, Tensor]:
     """What f learns: mean (f(g(x)) - x)^2, to repair, and mean (f(x) - x)^2, to leave clean pictures alone.
 
@@ -75,6 +102,7 @@ def masked_loss(picture: Tensor, target: Tensor, mask: Tensor) -> Tensor:
     return (mask * (at_least_float32(picture) - at_least_float32(target))).square().mean()
 
 
+@equation("7.10", tests="tests/equations/test_diat_dtn.py::test_the_misprinted_logarithm_is_the_non_saturating_loss")
 def misprinted_attribute_loss(logits: Tensor) -> Tensor:
     """mean (1 - log D): one printing of DIAT's attribute loss has it where log(1 - D) is meant; D = sigma(a).
 

@@ -14,11 +14,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import torch
 from torch import Tensor
 
+from lib.book.equations import equation
 from lib.losses.adversarial import at_least_float32
 
-__all__ = ["DIVERSITY", "UnknownDiversity", "diversity_loss", "mode_seeking", "ratio", "sensitive", "style_loss"]
+__all__ = [
+    "DIVERSITY", "UnknownDiversity", "diversity_loss", "energy_distance", "mode_seeking", "ratio", "sensitive",
+    "style_loss",
+]  # fmt: skip
 
 EPS = 1e-5
 
@@ -29,6 +34,7 @@ class UnknownDiversity(ValueError):
     """There is no diversity loss of that name."""
 
 
+@equation("10.3", tests="tests/equations/test_srgan_maskface.py::test_style_loss_of_the_best_constant_guess")
 def style_loss(found: Tensor, style: Tensor) -> Tensor:
     """mean |R(G(m, s)) - s|: the style can be read from the picture (StarGAN v2, eq. 2; INFERRED for the paper).
 
@@ -40,11 +46,31 @@ def style_loss(found: Tensor, style: Tensor) -> Tensor:
     return (at_least_float32(found) - style).abs().mean()
 
 
+@equation("10.9", tests="tests/equations/test_diverse_faces.py::test_energy_distance")
+def energy_distance(drawn: Tensor, found: Tensor) -> Tensor:
+    """2 E|s - r| - E|s - s'| - E|r - r'|: 0 where both samples come from one distribution (Szekely and Rizzo 2013).
+
+    Unbiased: no sample is compared with itself, so that the value may fall a little below 0.
+
+    Args:
+        drawn, found: (N, n) and (M, n), two samples at least of each.
+    """
+    drawn, found = at_least_float32(drawn), at_least_float32(found)
+
+    def within(codes: Tensor) -> Tensor:
+        count = len(codes)
+        return torch.nn.functional.pdist(codes).sum() * (2 / (count * (count - 1)))
+
+    return 2 * torch.cdist(drawn, found).mean() - within(drawn) - within(found)
+
+
+@equation("10.4", tests="tests/equations/test_srgan_maskface.py::test_the_three_rewards_of_diversity_by_hand")
 def sensitive(first: Tensor, second: Tensor) -> Tensor:
     """- mean |x1 - x2|, in [-2, 0] for pictures (B, 3, H, W) in [-1, 1] (Choi et al. 2020, eq. 3)."""
     return -(at_least_float32(first) - second).abs().mean()
 
 
+@equation("10.5", tests="tests/equations/test_srgan_maskface.py::test_the_cap_binds_where_the_authors_code_never_does")
 def ratio(first: Tensor, second: Tensor, z_first: Tensor, z_second: Tensor, *, cap: float = 10.0) -> Tensor:
     """- mean_b min(|x1 - x2| / |z1 - z2|, cap): how far pictures move for a step in the latent (Yang et al. 2019).
 
@@ -61,6 +87,10 @@ def ratio(first: Tensor, second: Tensor, z_first: Tensor, z_second: Tensor, *, c
     return -(moved / (step + EPS)).clamp(max=cap).mean()
 
 
+@equation(
+    "10.6",
+    tests="tests/equations/test_srgan_maskface.py::test_near_collapse_mode_seeking_pulls_and_the_others_only_lead",
+)
 def mode_seeking(first: Tensor, second: Tensor, z_first: Tensor, z_second: Tensor) -> Tensor:
     """1 / (mean |x1 - x2| / mean |z1 - z2| + 1e-5), means over the whole batch (Mao et al. 2019, eq. 3, as coded).
 

@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from lib.book.equations import equation
 from lib.losses.adversarial import at_least_float32
 
 __all__ = ["FROM_SOURCE", "FROM_TARGET", "REAL", "best_ternary", "constancy", "minus_log", "target_identity"]
@@ -33,6 +34,7 @@ def minus_log(logits: Tensor, answer: int) -> Tensor:
     return -F.log_softmax(at_least_float32(logits), dim=1)[:, answer].mean()
 
 
+@equation("8.3", tests="tests/equations/test_dtn_equations.py::test_the_least_loss_of_d")
 def best_ternary(from_source: Tensor, from_target: Tensor, real: Tensor) -> Tensor:
     """The D that minimises L_D for known densities (…): (…, 3), each density over their sum.
 
@@ -42,6 +44,7 @@ def best_ternary(from_source: Tensor, from_target: Tensor, real: Tensor) -> Tens
     return densities / densities.sum(dim=-1, keepdim=True)
 
 
+@equation("8.5", tests="tests/equations/test_diat_dtn.py::test_constancy_and_target_identity_by_hand")
 def constancy(code: Tensor, again: Tensor, distance: Literal["mse", "cosine"] = "mse") -> Tensor:
     """L_CONST: mean d(f(x), f(G(x))); d is the mean squared difference, or 1 - cosine.
 
@@ -57,6 +60,7 @@ def constancy(code: Tensor, again: Tensor, distance: Literal["mse", "cosine"] = 
     return (again - code).square().mean()
 
 
+@equation("8.6", tests="tests/equations/test_diat_dtn.py::test_constancy_and_target_identity_by_hand")
 def target_identity(painted: Tensor, x: Tensor) -> Tensor:
     """L_TID: mean (x - G(x))² on target pictures; CycleGAN's identity loss has its origin here."""
     return (at_least_float32(painted) - at_least_float32(x)).square().mean()

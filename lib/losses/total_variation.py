@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from lib.book.equations import equation
 from lib.losses.adversarial import at_least_float32
 
 __all__ = ["TotalVariationError", "total_variation"]
@@ -18,6 +19,7 @@ class TotalVariationError(ValueError):
     """A picture without neighbours, or a power that makes no penalty."""
 
 
+@equation("8.7", tests="tests/equations/test_diat_dtn.py::test_total_variation_by_hand")
 def total_variation(picture: Tensor, power: float = 1.0) -> Tensor:
     """mean ((z_{i,j+1} - z_{i,j})² + (z_{i+1,j} - z_{i,j})²)^{B/2} (DTN's L_TV; Mahendran and Vedaldi 2015).
 

@@ -11,6 +11,7 @@ from typing import Literal
 from torch import Tensor
 from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
 
+from lib.book.equations import equation
 from lib.metrics.checks import MeasureError, check_images
 
 __all__ = ["luminance", "psnr", "ssim"]
@@ -20,6 +21,7 @@ _WINDOW = 11  # pixels, the side of SSIM's Gaussian window
 _BT601 = (65.481, 128.553, 24.966)  # 8-bit luma of R, G, B in [0, 1], before the offset 16
 
 
+@equation("9.4", tests="tests/equations/test_srgan_equations.py::test_luminance")
 def luminance(images: Tensor, *, data_range: tuple[float, float]) -> Tensor:
     """Luma after ITU-R BT.601: (B, 3, H, W) in `data_range` -> (B, 1, H, W) in [16/255, 235/255].
 
@@ -39,6 +41,7 @@ def luminance(images: Tensor, *, data_range: tuple[float, float]) -> Tensor:
     return (16 + (weights * ((images - low) / (high - low))).sum(dim=1, keepdim=True)) / 255
 
 
+@equation("9.3", tests="tests/equations/test_srgan_equations.py::test_psnr")
 def psnr(a: Tensor, b: Tensor, *, data_range: tuple[float, float], channel: Channel = "rgb", border: int = 0) -> Tensor:
     """Peak signal-to-noise ratio of each pair in dB, 10 log10(peak^2 / MSE); infinite for equal pictures.
 

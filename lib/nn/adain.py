@@ -14,6 +14,7 @@ from typing import Literal
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lib.book.equations import equation
 from lib.nn.blocks import SLOPE
 from lib.nn.resnet_generator import InstanceNorm
 
@@ -22,6 +23,9 @@ __all__ = ["ResidualStep", "adain", "he_init"]
 Norm = Literal["none", "instance", "adain"]
 
 
+@equation(
+    "10.2", tests="tests/equations/test_srgan_maskface.py::test_adain_gives_exactly_the_mean_and_spread_of_the_style"
+)
 def adain(x: Tensor, mean: Tensor, std: Tensor, *, eps: float = 1e-5) -> Tensor:
     """x with the given mean and standard deviation in each channel of each picture.
 
@@ -43,14 +47,15 @@ class ResidualStep(nn.Module):
         scale: "same", "down" or "up".
         norm: "none", "instance" with learned gain and shift, or "adain".
         style: length of the code, for "adain".
+        smooth: doubling interpolates instead (ours): a short training has no time to blur the steps.
     """
 
     def __init__(
         self, before: int, after: int, *, scale: Literal["same", "down", "up"] = "same", norm: Norm = "none",
-        style: int = 0,
+        style: int = 0, smooth: bool = False,
     ) -> None:  # fmt: skip
         super().__init__()
-        self.scale = scale
+        self.scale, self.smooth = scale, smooth
         # As in the authors' code: a decoder changes the number of channels first, an encoder last.
         middle = after if norm == "adain" else before
         self.norms = nn.ModuleList(_norm(norm, channels, style) for channels in (before, middle))
@@ -76,7 +81,9 @@ class ResidualStep(nn.Module):
         return F.avg_pool2d(x, 2) if self.scale == "down" else x
 
     def _repeated(self, x: Tensor) -> Tensor:
-        return F.interpolate(x, scale_factor=2.0, mode="nearest") if self.scale == "up" else x
+        if self.scale != "up":
+            return x
+        return F.interpolate(x, scale_factor=2.0, mode="bilinear" if self.smooth else "nearest")
 
 
 def he_init(layer: nn.Module) -> None:

@@ -9,20 +9,28 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lib.nn.blocks import SLOPE
-from lib.nn.dcgan import NetworkError
+from lib.nn.blocks import SLOPE, leaky_product
+from lib.nn.dcgan import NetworkError, dcgan_init
 from lib.nn.padding import cut, pad_to_multiple
-from lib.nn.resnet_generator import Padding, ResnetConfig, ResnetGenerator
+from lib.nn.resnet_generator import ConvLayer, Padding, ResnetConfig, ResnetGenerator
+from lib.nn.stargan import Blur
 
-__all__ = ["AttributeDiscriminator", "FacePipeline", "PipelineConfig", "TransformConfig", "TransformNetwork"]
+__all__ = ["AttributeDiscriminator", "FacePipeline", "Output", "PipelineConfig", "TransformConfig", "TransformNetwork"]
+
+Output = Literal["picture", "change", "coat"]
+"""What T paints: all of it (the paper's version 1); a change of x; or a coat over x, and where it covers.
+
+The last two are ours. A coat (Pumarola et al. 2018) leaves alone what it does not cover; version 3 of the paper
+blends input and transformed face by a mask, too.
+"""
 
 _NEARLY = 0.97  # black and white stay where tanh still has a slope
+_TIMID = -2.0  # before the first round the coat covers an eighth
 
 
 @dataclass(frozen=True)
@@ -34,7 +42,8 @@ class TransformConfig:
     halvings: int = 2  # the blocks work at size / 2^halvings
     up_kernel: int = 3  # of the doublings; 4 leaves no checkerboard
     padding: Padding = "reflect"  # of the plain convolutions
-    edit: bool = False  # paint a change of x instead of a new picture (ours): it starts as "change little"
+    output: Output = "picture"  # what it paints
+    smooth: bool = False  # blur after each doubling (ours): then no grid can be drawn
 
 
 class TransformNetwork(nn.Module):
@@ -47,14 +56,28 @@ class TransformNetwork(nn.Module):
             ResnetConfig(width=c.width, blocks=c.blocks, padding=c.padding, halvings=c.halvings, up_kernel=c.up_kernel)
         )
         self.layers, self.paint = resnet.layers, resnet.paint
-        if c.edit:
+        if c.smooth:
+            for doubling in list(self.layers)[-c.halvings :]:
+                assert isinstance(doubling, ConvLayer)
+                doubling.conv = nn.Sequential(doubling.conv, Blur())
+        if c.output == "change":
             nn.init.normal_(self.paint.weight, std=0.1 / (49 * c.width) ** 0.5)
+        elif c.output == "coat":
+            # It also sees x itself: the norms of the layers forget how dark a skin is.
+            self.paint = nn.Conv2d(c.width + 3, 4, 7, padding=3, padding_mode=c.padding)
+            dcgan_init(self.paint)
 
     def forward(self, x: Tensor) -> Tensor:
         padded, border = pad_to_multiple(x, 2**self.config.halvings)
-        out = self.paint(self.layers(padded)).float()
-        start = torch.atanh(_NEARLY * padded.float()) if self.config.edit else 0.0
-        return cut(torch.tanh(out + start), border)
+        original, seen = padded.float(), self.layers(padded)
+        if self.config.output == "coat":
+            out = self.paint(torch.cat([seen, padded], dim=1)).float()
+            colour, cover = torch.tanh(out[:, :3]), torch.sigmoid(out[:, 3:] + _TIMID)
+            return cut(torch.lerp(original, colour, cover), border)
+        out = self.paint(seen).float()
+        if self.config.output == "change":
+            return cut((torch.tanh(out + torch.atanh(_NEARLY * original)) / _NEARLY).clamp(-1, 1), border)
+        return cut(torch.tanh(out), border)
 
 
 class AttributeDiscriminator(nn.Module):
@@ -94,9 +117,9 @@ class AttributeDiscriminator(nn.Module):
             raise NetworkError(f"This D looks at {self.size} x {self.size} px, not at {tuple(x.shape[-2:])}.")
         maps = []
         for stage in self.stages:
-            x = F.leaky_relu(stage(x), SLOPE)
+            x = leaky_product(stage(x), SLOPE)  # R1 takes the gradient of a gradient
             maps.append(x)
-        logits: Tensor = self.score(F.leaky_relu(self.hidden(x.flatten(1)), SLOPE))
+        logits: Tensor = self.score(leaky_product(self.hidden(x.flatten(1)), SLOPE))
         return logits.float(), maps[-2:]
 
     def forward(self, x: Tensor) -> Tensor:
@@ -113,7 +136,8 @@ class PipelineConfig:
     halvings: int = 2
     up_kernel: int = 3
     padding: Padding = "reflect"
-    edit: bool = False
+    output: Output = "picture"
+    smooth: bool = False
     e_width: int = 0  # of E; 0: no second stage
     e_blocks: int = 3
     e_halvings: int = 1
@@ -128,13 +152,15 @@ class PipelineConfig:
 
     def transform(self) -> TransformConfig:
         """Of T."""
-        return TransformConfig(self.width, self.blocks, self.halvings, self.up_kernel, self.padding, self.edit)
+        return TransformConfig(
+            self.width, self.blocks, self.halvings, self.up_kernel, self.padding, self.output, self.smooth
+        )
 
     def enhancement(self) -> TransformConfig | None:
-        """Of E: it always paints a change, with smooth doublings. None without a second stage."""
+        """Of E: it always paints a change, with doublings of 4 x 4. None without a second stage."""
         if not self.e_width:
             return None
-        return TransformConfig(self.e_width, self.e_blocks, self.e_halvings, up_kernel=4, edit=True)
+        return TransformConfig(self.e_width, self.e_blocks, self.e_halvings, up_kernel=4, output="change")
 
 
 class FacePipeline(nn.Module):

@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lib.book.equations import equation
 from lib.nn.blocks import SLOPE
 from lib.nn.dcgan import NetworkError, dcgan_init
 from lib.nn.judges import ResidualTrunk
@@ -166,6 +167,7 @@ class DomainTransfer(nn.Module):
             vector: Tensor = self.f(in_colour(x))
         return vector
 
+    @equation("8.1", tests="tests/equations/test_dtn_equations.py::test_g_of_x_is_g_of_f_of_x")
     def forward(self, x: Tensor) -> Tensor:
         return in_colour(self.g(self.code(x)))
 

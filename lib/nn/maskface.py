@@ -43,7 +43,9 @@ class FaceConfig:
     plain: int = 2  # blocks in G's middle that do not hear the style
     styled: int = 2  # blocks there that do
     skips: bool = False  # ours: G's second half sees the mask at every scale, as a U-Net's does
-    hearing: float = 1.0  # factor on the first weights from s to AdaIN; with less, a short training sees the mask first
+    flat: bool = False  # ours: G paints on top of one colour for each class, which the style chooses
+    smooth: bool = False  # ours: doublings interpolate
+    hearing: float = 1.0  # factor on the first weights from s; with less, a short training sees the mask first
     latent: int = 16  # length of z
     style: int = 64  # length of s
     mapping: int = 512  # width of S
@@ -94,20 +96,24 @@ class MaskGenerator(nn.Module):
             ResidualStep(widths[-1], widths[-1], norm="adain", style=c.style) for _ in range(c.styled)
         )
         self.ups = nn.ModuleList(
-            ResidualStep(a, b, scale="up", norm="adain", style=c.style) for a, b in pairwise(widths[::-1])
+            ResidualStep(a, b, scale="up", norm="adain", style=c.style, smooth=c.smooth)
+            for a, b in pairwise(widths[::-1])
         )
         self.norm = InstanceNorm(c.width, affine=True)
         self.paint = nn.Conv2d(c.width, 3, 1)
+        self.colours = nn.Linear(c.style, 3 * c.classes) if c.flat else None
         self.apply(he_init)
         with torch.no_grad():
             for norm in self.modules():
                 if isinstance(norm, InstanceNorm) and norm.modulate is not None:
                     norm.modulate.weight *= c.hearing
+            if self.colours is not None:
+                self.colours.weight *= c.hearing
 
     def encode(self, mask: Tensor) -> list[Tensor]:
         """What is where, the same for every style: maps from full size down to 1 / 2^halvings, the middle last.
 
-        Without skips only the middle.
+        Without skips only the middle. Where each class gets a flat colour, the mask itself comes first.
         """
         if mask.ndim != 4 or mask.shape[1] != self.config.classes:
             raise NetworkError(
@@ -118,11 +124,12 @@ class MaskGenerator(nn.Module):
         for step in self.downs:
             maps.append(step(maps[-1]))
         middle = self.plain(maps.pop())
-        return [*maps, middle] if self.config.skips else [middle]
+        start = [mask] if self.config.flat else []
+        return [*start, *maps, middle] if self.config.skips else [*start, middle]
 
     def decode(self, layout: list[Tensor], style: Tensor) -> Tensor:
         """`layout` as `encode` gives it, style (B, style) -> (B, 3, H, W) in [-1, 1]."""
-        x, skips = layout[-1], list(layout[:-1])
+        x, skips = layout[-1], list(layout[1 if self.config.flat else 0 : -1])
         for step in self.styled:
             x = step(x, style)
         for step in self.ups:
@@ -130,6 +137,9 @@ class MaskGenerator(nn.Module):
             if skips:
                 x = (x + skips.pop()) / math.sqrt(2)
         picture: Tensor = self.paint(F.leaky_relu(self.norm(x), SLOPE))
+        if self.colours is not None:
+            flat = self.colours(style).unflatten(1, (3, -1))
+            picture = picture + torch.einsum("bkhw,bck->bchw", layout[0], flat)
         return torch.tanh(picture.float())
 
     def forward(self, mask: Tensor, style: Tensor) -> Tensor:

@@ -10,15 +10,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lib.book.equations import equation
 from lib.data.super_resolution import enlarge
 from lib.nn.dcgan import NetworkError
 
-__all__ = ["SRResNet", "SRResNetConfig", "Upsampling"]
+__all__ = ["SRResNet", "SRResNetConfig", "Upsampling", "icnr_"]
 
-Upsampling = Literal["shuffle", "resize"]
+Upsampling = Literal["shuffle", "icnr", "resize"]
+"""How a layer doubles the sides; see `Doubling`."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +33,7 @@ class SRResNetConfig:
     blocks: int = 16  # residual blocks
     kernel: int = 9  # of the first and the last convolution
     norm: bool = True  # batch norm; later practice leaves it out
-    upsampling: Upsampling = "shuffle"  # "resize": enlarge, then convolve (Odena et al. 2016)
+    upsampling: Upsampling = "shuffle"  # or "icnr", or "resize": enlarge, then convolve (Odena et al. 2016)
     base: Literal["nothing", "bicubic"] = "nothing"  # what is added to the answer; bicubic is ours, for short trainings
 
     def check(self) -> None:
@@ -62,25 +65,41 @@ class SRBlock(nn.Module):
         return out
 
 
+@torch.no_grad()
+def icnr_(conv: nn.Conv2d, factor: int = 2) -> None:
+    """Give the factor² channels that a shuffle will lay side by side the same weights (Aitken et al. 2017).
+
+    Convolution and shuffle then begin as "convolve, and repeat every pixel": without a grid. Training may part them.
+    """
+    own = conv.weight[:: factor**2]
+    conv.weight.copy_(own.repeat_interleave(factor**2, dim=0))
+    if conv.bias is not None:
+        conv.bias.copy_(conv.bias[:: factor**2].repeat_interleave(factor**2))
+
+
+@equation("9.5", tests="tests/equations/test_srgan_equations.py::test_doubling")
 class Doubling(nn.Module):
     """(B, C, H, W) -> (B, C, 2H, 2W), then PReLU.
 
     "shuffle": a convolution makes 4C channels, and channel 4c + 2i + j becomes pixel (i, j) of each 2x2 cell of
     channel c (Shi et al. 2016). The four come from different weights; before these agree, they draw a grid.
-    "resize": every pixel is repeated, then a convolution with one set of weights for all.
+    "icnr": the same, but the four begin with the same weights.
+    "resize": bilinear interpolation, then a convolution with one set of weights for all: flat stays flat.
     """
 
     def __init__(self, width: int, upsampling: Upsampling) -> None:
         super().__init__()
-        self.shuffle = upsampling == "shuffle"
+        self.shuffle = upsampling != "resize"
         self.conv = nn.Conv2d(width, 4 * width if self.shuffle else width, 3, padding=1)
+        if upsampling == "icnr":
+            icnr_(self.conv)
         self.prelu = nn.PReLU()
 
     def forward(self, x: Tensor) -> Tensor:
         if self.shuffle:
             x = F.pixel_shuffle(self.conv(x), 2)  # (B, 4C, H, W) -> (B, C, 2H, 2W)
         else:
-            x = self.conv(F.interpolate(x, scale_factor=2.0, mode="nearest"))
+            x = self.conv(F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False))
         out: Tensor = self.prelu(x)
         return out
 

@@ -129,6 +129,9 @@ def test_the_commands_on_a_drawn_world(tmp_path: Path, monkeypatch: pytest.Monke
     reader = AttributeReader.load(tmp_path / "reader_faces.safetensors")
     assert set(reader.config.attributes) == {"colour"} and reader.config.parameters == {"place": 2}
     assert (
-        parser_train.main(parser_train.ParserCommand(world="faces", rounds=2, pictures=16, batch=8, out=tmp_path)) == 0
+        parser_train.main(
+            parser_train.ParserCommand(world="faces", rounds=2, pictures=16, batch=8, size=32, out=tmp_path)
+        )
+        == 0
     )
     assert SceneParser.load(tmp_path / "parser_faces.safetensors").config.classes == ("ground", "disc")

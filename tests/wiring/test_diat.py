@@ -21,9 +21,9 @@ from lib.games.diat import (
     DIATConfig,
     FaceTransform,
     build_denoising,
-    build_enhancement,
     build_transform,
 )
+from lib.games.diat_enhance import build_enhancement
 from lib.games.diat_train import DIATCommand, load_denoiser, main, measure, scored, train_diat
 from lib.games.game import GameError
 from lib.games.identity_train import IdentityCommand, PersonMatching, unseen_people
@@ -35,7 +35,7 @@ from lib.metrics.identity import FaceIdentifier, IdentifierConfig, identity_scor
 from lib.metrics.reader import AttributeReader, ReaderConfig
 from lib.nn.dcgan import NetworkError
 from lib.nn.denoiser import Denoiser
-from lib.nn.diat import AttributeDiscriminator, FacePipeline, PipelineConfig, TransformConfig, TransformNetwork
+from lib.nn.diat import AttributeDiscriminator, FacePipeline, Output, PipelineConfig, TransformConfig, TransformNetwork
 from lib.runtime import Runtime, seeded
 from lib.training.audit import DeadTerm, assert_alive, gradient_audit
 from lib.training.checkpoint import CheckpointError, save_weights
@@ -95,13 +95,14 @@ def test_t_has_the_papers_16_convolutions() -> None:
     assert DIATConfig.full().transform() == TransformConfig()
 
 
-@pytest.mark.parametrize("edit", [False, True])
-def test_t_paints_any_size(edit: bool) -> None:
+@pytest.mark.parametrize("smooth", [False, True])
+@pytest.mark.parametrize("output", ["picture", "change", "coat"])
+def test_t_paints_any_size(output: Output, smooth: bool) -> None:
     torch.manual_seed(0)
-    T, x = TransformNetwork(TransformConfig(4, 1, 2, edit=edit)), torch.rand(2, 3, 19, 22) * 2 - 1
+    T, x = TransformNetwork(TransformConfig(4, 1, 2, 4, output=output, smooth=smooth)), torch.rand(2, 3, 19, 22) * 2 - 1
     assert T(x).shape == x.shape and T(x).abs().max() <= 1
     change = float((T(x) - x).detach().abs().mean())
-    assert change < 0.1 if edit else change > 0.3
+    assert change > 0.3 if output == "picture" else change < 0.1
 
 
 def test_d_gives_its_last_two_maps_from_the_same_pass() -> None:
@@ -126,8 +127,8 @@ def test_the_denoiser_starts_as_the_identity_and_sees_5_pixels() -> None:
 
 def test_the_pipeline_is_stored_with_both_stages(tmp_path: Path) -> None:
     torch.manual_seed(0)
-    T = TransformNetwork(TransformConfig(4, 1, 1, edit=True))
-    E = TransformNetwork(TransformConfig(6, 2, 1, up_kernel=4, edit=True))
+    T = TransformNetwork(TransformConfig(4, 1, 1, 4, "zeros", "coat", smooth=True))
+    E = TransformNetwork(TransformConfig(6, 2, 1, up_kernel=4, output="change"))
     for pipeline in (FacePipeline.joined(T, E), FacePipeline.joined(T)):
         again = FacePipeline(PipelineConfig(**asdict(pipeline.config)))
         again.load_state_dict(pipeline.state_dict())
@@ -150,6 +151,13 @@ def test_every_term_of_the_transform_moves_its_player(name: str) -> None:
     # What T is charged reaches all of T, and never D, phi or f.
     assert all(set(row.by_network) == {row.player} for row in rows.values())
     assert not rows["T/gan"].unreached
+
+
+def test_d_has_a_head_start() -> None:
+    game = tiny(warm=1)
+    assert [turn.player for turn in game.round(batch())] == ["D"]
+    game.rounds_done = 1
+    assert [turn.player for turn in game.round(batch())] == ["D", "T"]
 
 
 def test_frozen_networks_get_no_gradient_and_keep_their_statistics() -> None:
@@ -211,14 +219,14 @@ def test_t_turns_towards_the_guided_set_and_stays_near_x() -> None:
     data = {"A": torch.full((2, 3, SIZE, SIZE), -0.5) + 0.2 * batch()["A"], "B": torch.full((2, 3, SIZE, SIZE), 0.6)}
     mean = {}
     for identity in (0.0, 300.0):
-        game = tiny(edit=True, identity=identity, gamma=0.0)
+        game = tiny(output="change", identity=identity, gamma=0.0)
         play(game, Repeat(data), 40, optimisers=OptimConfig(lr=5e-3))
         mean[identity] = float(game.T(data["A"]).detach().mean())
     assert mean[0.0] > mean[300.0] + 0.15
 
 
 def test_the_denoiser_learns_what_g_leaves_behind() -> None:
-    game = build_denoising(config(edit=True, f_wait=0.0), phi(), seed=0)
+    game = build_denoising(config(output="change", f_wait=0.0), phi(), seed=0)
     assert_alive(game, batch(), ["g/content", "f/repair", "f/keep"])
     x = batch()["A"]
     assert float((game.g(x) - x).detach().abs().mean()) > 0.12  # a copy would leave no artefacts
@@ -274,7 +282,7 @@ def test_wrong_rules_are_refused(call: Any, complaint: str) -> None:
 
 
 def test_the_profiles_and_their_cards() -> None:
-    for chosen in (DIATConfig.quick(task="age"), DIATConfig.full()):
+    for chosen in (DIATConfig.quick(task="age"), DIATConfig.shipped(), DIATConfig.full()):
         for name in VARIANTS:
             chosen.variant(name).check()
         assert DIATConfig.from_dict(json.loads(json.dumps(asdict(chosen)))) == chosen
@@ -450,7 +458,7 @@ def test_a_given_denoiser_saves_its_stage() -> None:
 
 
 def test_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(DIATConfig, "quick", classmethod(lambda cls, **changes: config(**changes)))
+    monkeypatch.setattr(DIATConfig, "shipped", classmethod(lambda cls, **changes: config(**changes)))
     monkeypatch.setattr(diat_train, "load_reader", lambda world: tiny_reader())
     monkeypatch.setattr(diat_train, "load_identifier", lambda name: identifier())
     command = DIATCommand(

@@ -407,7 +407,7 @@ def test_the_average_is_what_is_kept() -> None:
 
 def test_the_command_writes_a_translator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     small: Callable[..., MaskFaceConfig] = config
-    monkeypatch.setattr(MaskFaceConfig, "quick", classmethod(lambda cls: small(size=32, halvings=2)))
+    monkeypatch.setattr(MaskFaceConfig, "shipped", classmethod(lambda cls: small(size=32, halvings=2)))
     monkeypatch.setattr(maskface_train, "load_parser", lambda world: judges().parser)
     monkeypatch.setattr(maskface_train, "load_reader", lambda world: judges().reader)
     sheet = tmp_path / "sheet.png"

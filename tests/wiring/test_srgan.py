@@ -90,10 +90,10 @@ def test_the_networks_have_the_papers_size() -> None:
     full, quick = SRGANConfig.full(), SRGANConfig.quick()
     assert full.network() == SRResNetConfig() and (full.content, full.features) == ((5, 4), "vgg19")
     with torch.device("meta"):
-        assert (weights(SRResNet(quick.network())), weights(SRDiscriminator(size=64, width=16))) == (162_058, 818_785)
+        assert (weights(SRResNet(quick.network())), weights(SRDiscriminator(size=64, width=16))) == (106_570, 818_785)
 
 
-@pytest.mark.parametrize("upsampling", ["shuffle", "resize"])
+@pytest.mark.parametrize("upsampling", ["shuffle", "icnr", "resize"])
 @pytest.mark.parametrize("size", [(8, 8), (7, 10)])
 def test_a_picture_of_any_size_grows_four_times(upsampling: Any, size: tuple[int, int]) -> None:
     G = SRResNet(SRResNetConfig(width=4, blocks=1, upsampling=upsampling)).eval()
@@ -381,7 +381,7 @@ def test_both_stages_leave_a_network_in_evaluation_mode() -> None:
 def test_the_command_writes_both_networks_and_what_was_measured(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(SRGANConfig, "quick", classmethod(lambda cls: config(side=128)))
+    monkeypatch.setattr(SRGANConfig, "shipped", classmethod(lambda cls: config(side=128)))
     network, history = train_photo_features(side=96, rounds=1, runtime=CPU)
     save_photo_features(tmp_path / "features_photos.safetensors", network, history, seed=0, runtime=CPU)
     sheet = tmp_path / "sheet.png"
@@ -403,5 +403,25 @@ def test_each_stage_has_its_own_checkpoint_and_half_of_the_time(tmp_path: Path) 
     assert command.config().content == "mse"
 
 
-def test_a_round_is_one_step_of_each() -> None:
+def test_a_round_is_one_step_of_each_once_d_has_begun() -> None:
     assert [turn.player for turn in game().round(batch())] == ["D", "G"]
+    early = game(warm=2)
+    history = play(early, Repeat(batch()), 3, optimisers=OptimConfig(lr=1e-3))
+    assert len(history.values("D/real")) == 3 and len(history.values("G/gan")) == 1
+
+
+def test_the_second_stage_may_return_an_average() -> None:
+    first, _ = train_srresnet(config(), runtime=CPU)
+    chosen = config(gan_rounds=4, gan_lr=1e-2)
+    last, _ = train_srgan(chosen, first, phi(), runtime=CPU)
+    average, _ = train_srgan(replace(chosen, ema=0.9), first, phi(), runtime=CPU)
+    still, _ = train_srgan(replace(chosen, ema=0.9, warm=4), first, phi(), runtime=CPU)
+    distance = [(G.paint.weight - first.paint.weight).abs().max() for G in (still, average, last)]
+    assert distance[0] < 1e-7 < distance[1] < distance[2] and not average.training
+
+
+def test_d_may_learn_faster() -> None:
+    first, _ = train_srresnet(config(), runtime=CPU)
+    slow, fast = (train_srgan(config(gan_lr=1e-3, d_rate=rate, gan_rounds=12), first, phi(), runtime=CPU)[1]
+                  for rate in (0.01, 5.0))  # fmt: skip
+    assert fast.values("D/real")[-1] + fast.values("D/fake")[-1] < slow.values("D/real")[-1] + slow.values("D/fake")[-1]

@@ -1,0 +1,118 @@
+"""What `lib.widgets.mos.RatingSession` looks like: a picture, five buttons, and "back"."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import ipywidgets as widgets
+from PIL import Image, ImageDraw
+from torch import Tensor
+
+from lib.images import to_pil
+from lib.widgets.mos import SCALE, Opinion, RatingSession
+
+__all__ = ["opinion_rows", "rating_view", "static_view"]
+
+Pictures = Callable[[str, str], Tensor]
+"""(image, method) -> (3, H, W) in [-1, 1]. The view never shows the name of the method."""
+
+_BAR, _EDGE = 34, 8  # px, height of the row of buttons in the static picture, and its margin
+
+
+def rating_view(
+    session: RatingSession, pictures: Pictures, *, scale: int = 2, save: Path | None = None
+) -> widgets.VBox:  # fmt: skip
+    """The session as a widget that goes on to the next picture with each score.
+
+    Args:
+        session: what is rated; it holds every answer, also without a view.
+        pictures: what to show.
+        scale: by which whole factor pixels are repeated.
+        save: JSON file that is written after each answer, so that a rater can go on another day.
+    """
+    picture, said = widgets.Image(layout=widgets.Layout(flex="0 0 auto")), widgets.HTML()
+    buttons = [widgets.Button(description=f"{score} {word}") for score, word in SCALE.items()]
+    back, lock = widgets.Button(description="back", icon="undo"), Lock()
+
+    def redraw() -> None:
+        item = session.current
+        for button in buttons:
+            button.disabled = item is None
+        if item is None:
+            said.value = "<br>".join(opinion_rows(session.summary())) if session.ratings else "Nothing was rated."
+            return
+        drawn = _enlarged(pictures(item.image, item.method), scale)
+        picture.value, picture.width, picture.height = _png(drawn), drawn.width, drawn.height
+        said.value = headline(session)
+
+    def after(change: Callable[[], None]) -> Callable[[Any], None]:
+        def act(_: Any) -> None:
+            with lock:  # two clicks may arrive in two threads
+                try:
+                    change()
+                    redraw()
+                    if save is not None:
+                        session.save(save)
+                except Exception as error:  # a widget's exceptions are seen by nobody
+                    said.value = f"{type(error).__name__}: {error}"
+
+        return act
+
+    for score, button in zip(SCALE, buttons, strict=True):
+        button.on_click(after(partial(session.rate, score)))
+    back.on_click(after(session.undo))
+    redraw()
+    return widgets.VBox([said, picture, widgets.HBox([*buttons, back])])
+
+
+def static_view(session: RatingSession, pictures: Pictures, *, scale: int = 2) -> Image.Image:
+    """What the widget shows now, as a still picture; at the end of a session its last item."""
+    item = session.current or session.items[-1]
+    shown = _enlarged(pictures(item.image, item.method), scale)
+    wide = max(shown.width, 90 * len(SCALE))
+    sheet = Image.new("RGB", (wide + 2 * _EDGE, shown.height + 2 * _BAR + 3 * _EDGE), "white")
+    draw = ImageDraw.Draw(sheet)
+    draw.text((_EDGE, _EDGE + 8), headline(session), fill="black", font_size=15)
+    sheet.paste(shown, (_EDGE + (wide - shown.width) // 2, _EDGE + _BAR))
+    top, step = shown.height + _BAR + 2 * _EDGE, wide // len(SCALE)
+    for place, (score, word) in enumerate(SCALE.items()):
+        left = _EDGE + place * step
+        draw.rounded_rectangle((left, top, left + step - 6, top + _BAR), 4, fill="#e4e4e4", outline="#999999")
+        draw.text((left + step // 2 - 3, top + _BAR // 2), f"{score} {word}", fill="black", font_size=14, anchor="mm")
+    return sheet
+
+
+def headline(session: RatingSession) -> str:
+    """The line above the picture: how far, and in the calibration what the picture stands for."""
+    item = session.current
+    if item is None:
+        return f"{len(session.items)} of {len(session.items)}: done"
+    line = f"{session.position + 1} of {len(session.items)}: "
+    if item.told is None:
+        return line + "how good is this picture?"
+    return line + f"calibration. This is a {item.told} ({SCALE[item.told]}); any button goes on"
+
+
+def opinion_rows(opinions: dict[str, Opinion]) -> list[str]:
+    """One line of text for each method, best first."""
+    return [
+        f"{method:>12}  {opinion.mean:.2f}  [{opinion.low:.2f}, {opinion.high:.2f}]  {opinion.ratings} ratings"
+        for method, opinion in opinions.items()
+    ]
+
+
+def _enlarged(picture: Tensor, scale: int) -> Image.Image:
+    """Pixels repeated: a smooth filter would judge beside the rater."""
+    drawn = to_pil(picture)
+    return drawn.resize((drawn.width * scale, drawn.height * scale), Image.Resampling.NEAREST)
+
+
+def _png(picture: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG")
+    return buffer.getvalue()
