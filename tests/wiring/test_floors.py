@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-FLOORS = {"data": 1, "nn": 2, "losses": 3, "games": 4}  # what a reader climbs; book marks equations on each floor
+# What a reader climbs; book marks equations on each floor.
+FLOORS = {"data": 1, "nn": 2, "losses": 3, "games": 4, "baselines": 5}
 GROUND = {"runtime", "images", "labelmaps", "label_files", "snapping"}
 
 
