@@ -16,7 +16,7 @@ from lib.data.unpaired_worlds import PairedPool, UnpairedPool, facade_domains, t
 from lib.games.cyclegan import CycleGAN, CycleGANConfig, PairedCycleGAN
 from lib.games.cyclegan_measures import measure, references
 from lib.games.cyclegan_train import train_cyclegan
-from lib.games.study import Best, Study, StudyProgress, continued, run_study
+from lib.games.study import Best, Study, StudyProgress, chosen_variants, continued, run_study
 from lib.games.study_command import StudyCommand
 from lib.metrics.segmentation_score import SceneParser, load_parser
 from lib.runtime import Runtime
@@ -82,16 +82,14 @@ def study_cyclegan(
         test: true pairs to measure on.
 
     Raises:
-        ValueError: an unknown variant.
+        StudyError: an unknown variant.
     """
-    unknown = [name for name in variants if name not in VARIANTS]
-    if unknown:
-        raise ValueError(f"There is no variant {', '.join(map(repr, unknown))}; there are {', '.join(VARIANTS)}.")
+    chosen = chosen_variants(variants, VARIANTS)
     lab = _Lab(config, parser, runtime, pool, test)
-    chosen = asdict(config) | {"pool": pool, "test": test}
-    study = Study("cyclegan night", chosen, MEASURES, BASES, references=lab.references())
+    facts = asdict(config) | {"pool": pool, "test": test}
+    study = Study("cyclegan night", facts, MEASURES, BASES, references=lab.references())
     return run_study(
-        continued(study, known), variants, seeds, lab.train_and_measure, runtime=runtime, command=command,
+        continued(study, known), chosen, seeds, lab.train_and_measure, runtime=runtime, command=command,
         on_progress=on_progress,
     )  # fmt: skip
 

@@ -17,7 +17,7 @@ from lib.data.face_sets import FaceSets, before_and_after
 from lib.data.worlds.world import Batch
 from lib.games.diat import DIATConfig
 from lib.games.diat_train import load_denoiser, phi_maps, scored, train_enhancement, train_transform
-from lib.games.study import Best, Study, StudyProgress, continued, run_study
+from lib.games.study import Best, Study, StudyProgress, chosen_variants, continued, run_study
 from lib.games.study_command import StudyCommand
 from lib.metrics.identity import FaceIdentifier, load_identifier
 from lib.metrics.reader import AttributeReader, load_reader
@@ -169,14 +169,12 @@ def study_diat(
     """Train every variant with every seed.
 
     Raises:
-        ValueError: there is no such variant.
+        StudyError: there is no such variant.
     """
-    unknown = set(variants) - set(VARIANTS)
-    if unknown:
-        raise ValueError(f"There is no variant {min(unknown)!r}; choose among {', '.join(VARIANTS)}.")
+    chosen = chosen_variants(variants, VARIANTS)
     facts = asdict(school.config) | {"test": school.test}
     study = Study("diat", facts, MEASURES, BASES, references=reference_rows(school))
     return run_study(
-        continued(study, known), variants, seeds, school.train_and_measure, runtime=school.runtime, command=command,
+        continued(study, known), chosen, seeds, school.train_and_measure, runtime=school.runtime, command=command,
         on_progress=on_progress,
     )  # fmt: skip

@@ -19,7 +19,7 @@ from lib.data.worlds.world import Batch
 from lib.games.maskface import TERMS, MaskFaceConfig, build_maskface
 from lib.games.maskface_measures import EDITS, Judges, measure
 from lib.games.maskface_train import MASKS, held_out_faces, train_maskface
-from lib.games.study import Best, Study, StudyProgress, continued, run_study
+from lib.games.study import Best, Study, StudyProgress, chosen_variants, continued, run_study
 from lib.games.study_command import StudyCommand
 from lib.losses.diversity import energy_distance
 from lib.metrics.reader import load_reader
@@ -104,12 +104,9 @@ def study_maskface(
     """Train and measure every variant with every seed, always on `faces` test faces.
 
     Raises:
-        ValueError: there is no such variant.
-        StudyError: ``known`` is of another config.
+        StudyError: there is no such variant, or ``known`` is of another config.
     """
-    unknown = set(variants) - set(VARIANTS)
-    if unknown:
-        raise ValueError(f"There is no variant {min(unknown)!r}; choose among {', '.join(VARIANTS)}.")
+    chosen = chosen_variants(variants, VARIANTS)
     runtime = runtime or Runtime.detect()
     asked, others = (held_out_faces(config, faces, seed=seed) for seed in (0, 1))
 
@@ -126,7 +123,7 @@ def study_maskface(
         references={"truth": truth, "untrained": untrained},
     )  # fmt: skip
     return run_study(
-        continued(study, known), list(variants) or list(VARIANTS), seeds, train_and_measure, runtime=runtime,
+        continued(study, known), chosen, seeds, train_and_measure, runtime=runtime,
         command=command, on_progress=on_progress,
     )  # fmt: skip
 

@@ -19,7 +19,7 @@ from lib.data.conditions import Condition
 from lib.games.pix2pix import LOSS_ABLATION, Pix2PixConfig
 from lib.games.pix2pix_measures import blurred, competitors, d_accuracy, picture_scores
 from lib.games.pix2pix_train import condition_of, held_out_pairs, play_pix2pix, pool_stream, training_pool, untrained
-from lib.games.study import Best, Study, StudyProgress, continued, run_study
+from lib.games.study import Best, Study, StudyProgress, chosen_variants, continued, run_study
 from lib.games.study_command import StudyCommand
 from lib.games.translator import Translator
 from lib.metrics.features import RandomConvFeatures
@@ -90,12 +90,9 @@ def run_pix2pix_study(
     """Train and measure each variant with each seed; variants of one seed learn from the same pictures.
 
     Raises:
-        ValueError: there is no such variant.
-        StudyError: ``known`` is of another config.
+        StudyError: there is no such variant, or ``known`` is of another config.
     """
-    unknown = set(variants) - set(VARIANTS)
-    if unknown:
-        raise ValueError(f"There is no variant {min(unknown)!r}; choose among {', '.join(VARIANTS)}.")
+    chosen = chosen_variants(variants, VARIANTS)
     runtime = runtime or Runtime.detect()
     bench = _Bench(config, runtime, load_parser(config.data), held_out_pairs(config, pairs))
     study = continued(
@@ -103,7 +100,6 @@ def run_pix2pix_study(
               references=reference_scores(config, bench.pairs, bench.parser)),
         known,
     )  # fmt: skip
-    chosen = list(variants) or list(VARIANTS)
     return run_study(study, chosen, seeds, bench, runtime=runtime, command=command, on_progress=on_progress)
 
 

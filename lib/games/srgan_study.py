@@ -17,7 +17,7 @@ from lib.games.photo_features_train import content_features, load_photo_features
 from lib.games.srgan import TABLE_1, SRGANConfig
 from lib.games.srgan_measures import enlarged, sr_scores, sr_table
 from lib.games.srgan_train import held_out_photos, train_srgan, train_srresnet
-from lib.games.study import Best, Study, StudyProgress, continued, run_study
+from lib.games.study import Best, Study, StudyProgress, chosen_variants, continued, run_study
 from lib.games.study_command import StudyCommand
 from lib.nn.photo_features import PhotoFeatures
 from lib.nn.srresnet import SRResNet
@@ -89,11 +89,9 @@ def study_srgan(
         phi: the book's features; None takes VGG-19's, which must be on disk.
 
     Raises:
-        ValueError: there is no such variant.
+        StudyError: there is no such variant.
     """
-    unknown = set(variants) - set(VARIANTS)
-    if unknown:
-        raise ValueError(f"There is no variant {min(unknown)!r}; choose among {', '.join(VARIANTS)}.")
+    chosen = chosen_variants(variants, VARIANTS)
     runtime, samples = runtime or Runtime.detect(), held_out_photos(config)
     references = {
         name: {measure: row[measure] for measure in MEASURES if measure in row}
@@ -101,7 +99,7 @@ def study_srgan(
     }
     study = Study("srgan", asdict(config), MEASURES, BASES, references=references)
     return run_study(
-        continued(study, known), list(variants) or list(VARIANTS), seeds, _School(config, phi, samples, runtime),
+        continued(study, known), chosen, seeds, _School(config, phi, samples, runtime),
         runtime=runtime, command=command, on_progress=on_progress,
     )  # fmt: skip
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import math
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -19,8 +19,8 @@ from lib.images import write_atomically
 from lib.runtime import RunCard, Runtime
 
 __all__ = [
-    "Best", "Cell", "Effect", "Run", "Study", "StudyError", "StudyProgress", "continued", "load_study",
-    "run_study",
+    "Best", "Cell", "Effect", "Run", "Study", "StudyError", "StudyProgress", "chosen_variants", "continued",
+    "load_study", "run_study",
 ]  # fmt: skip
 
 Best = Literal["low", "high", "one"]
@@ -249,6 +249,18 @@ def load_study(path: str | Path) -> Study:
         raise StudyError(f"There is no study at {path}; make one with `python -m lib ablate`.") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise StudyError(f"{path} is no study ({error}); make it again with `python -m lib ablate`.") from error
+
+
+def chosen_variants(asked: Sequence[str], offered: Collection[str]) -> list[str]:
+    """The variants that were asked for, or all of them where none was.
+
+    Raises:
+        StudyError: one of them does not exist.
+    """
+    unknown = [name for name in asked if name not in offered]
+    if unknown:
+        raise StudyError(f"There is no variant {unknown[0]!r}; choose among {', '.join(offered)}.")
+    return list(asked) or list(offered)
 
 
 def continued(study: Study, known: Study | None) -> Study:

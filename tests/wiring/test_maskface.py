@@ -34,14 +34,13 @@ from lib.games.translator import Translator
 from lib.losses.adversarial import bce_fake, bce_real, non_saturating
 from lib.losses.diversity import UnknownDiversity
 from lib.losses.penalties import r1
-from lib.metrics.reader import AttributeReader, ReaderConfig
-from lib.metrics.segmentation_score import ParserConfig, SceneParser
 from lib.nn.dcgan import NetworkError
 from lib.nn.maskface import FaceConfig, FaceDiscriminator, FaceModel, MaskGenerator, StyleDecoder, StyleEncoder
 from lib.runtime import Runtime, seeded
 from lib.training.audit import DeadTerm, assert_alive, gradient_audit
 from lib.training.play import Report, play
 from lib.training.streams import Repeat
+from tests.face_judges import untrained_judges
 
 SIZE, K = 16, 3
 CPU = Runtime(torch.device("cpu"))
@@ -296,21 +295,11 @@ def test_unknown_forms_are_refused_and_the_profiles_survive_a_card() -> None:
 # ------------------------------------------------------------------------------------------------- measures
 
 
-def judges() -> Judges:
-    """Untrained: their answers are arbitrary, and known."""
-    torch.manual_seed(0)
-    parser = SceneParser(ParserConfig("faces", Faces.palette.names, size=32, widths=(4, 6)))
-    reader = AttributeReader(
-        ReaderConfig("faces", attributes={"hair": ("black", "blond", "brown", "grey")}, parameters={}, size=32, width=4)
-    )
-    return Judges(parser.eval(), reader.eval())
-
-
 class Oracle(Judges):
     """A parser that knows the answer."""
 
     def __init__(self, labels: Tensor) -> None:
-        super().__init__(*(lambda known: (known.parser, known.reader))(judges()))
+        super().__init__(*(lambda known: (known.parser, known.reader))(untrained_judges()))
         object.__setattr__(self, "labels", labels)
 
     def parse(self, images: Tensor) -> Tensor:
@@ -381,7 +370,7 @@ def test_a_hidden_style_is_found_out_by_a_little_noise(strength: float, survives
 def test_all_measures_are_there_and_finite() -> None:
     model = FaceModel(config(size=32, halvings=2).networks(CLASSES)).eval()
     faces, others = (held_out_faces(config(size=32), 8, seed=seed) for seed in (0, 1))
-    scores = measure(model, faces, others, judges(), masks=2, edits=("glasses",))
+    scores = measure(model, faces, others, untrained_judges(), masks=2, edits=("glasses",))
     expected = {
         "fid/random-conv-0", "floor/random-conv-0", "diversity", "diversity/truth", "mask/miou", "mask/truth/miou",
         "style/error", "style/guess", "swap/hair", "swap/hair/truth", "edit/glasses/hit", "edit/glasses/leak",
@@ -390,8 +379,8 @@ def test_all_measures_are_there_and_finite() -> None:
     assert scores["fid/random-conv-0"] > scores["floor/random-conv-0"] > 0
     large = FaceModel(config(size=64, halvings=2).networks(CLASSES)).eval()  # larger than the judges
     big = held_out_faces(config(size=64), 4)
-    assert 0 <= swap_score(large, big, judges())["swap/hair"] <= 1
-    assert judges().parse(big["image"]).shape == big["labels"].shape
+    assert 0 <= swap_score(large, big, untrained_judges())["swap/hair"] <= 1
+    assert untrained_judges().parse(big["image"]).shape == big["labels"].shape
 
 
 # ------------------------------------------------------------------------------------------------- trainings
@@ -408,8 +397,8 @@ def test_the_average_is_what_is_kept() -> None:
 def test_the_command_writes_a_translator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     small: Callable[..., MaskFaceConfig] = config
     monkeypatch.setattr(MaskFaceConfig, "shipped", classmethod(lambda cls: small(size=32, halvings=2)))
-    monkeypatch.setattr(maskface_train, "load_parser", lambda world: judges().parser)
-    monkeypatch.setattr(maskface_train, "load_reader", lambda world: judges().reader)
+    monkeypatch.setattr(maskface_train, "load_parser", lambda world: untrained_judges().parser)
+    monkeypatch.setattr(maskface_train, "load_reader", lambda world: untrained_judges().reader)
     sheet = tmp_path / "sheet.png"
     command = MaskFaceCommand(
         profile="quick", device="cpu", checkpoints=tmp_path, results=tmp_path, rounds=1, pairs=16, sheet=sheet,

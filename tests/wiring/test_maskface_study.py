@@ -10,10 +10,9 @@ import pytest
 import torch
 from torch import nn
 
-from lib.data.worlds.faces import Faces
 from lib.games import maskface_study
 from lib.games.maskface import TERMS, MaskFaceConfig, build_maskface
-from lib.games.maskface_measures import Judges, measure
+from lib.games.maskface_measures import measure
 from lib.games.maskface_study import (
     BASES,
     MEASURES,
@@ -25,9 +24,8 @@ from lib.games.maskface_study import (
 )
 from lib.games.maskface_train import MASKS, held_out_faces
 from lib.games.study import load_study
-from lib.metrics.reader import AttributeReader, ReaderConfig
-from lib.metrics.segmentation_score import ParserConfig, SceneParser
 from lib.runtime import Runtime
+from tests.face_judges import untrained_judges
 
 CPU = Runtime(torch.device("cpu"))
 TINY: dict[str, Any] = {
@@ -36,19 +34,10 @@ TINY: dict[str, Any] = {
 }  # fmt: skip
 
 
-def judges() -> Judges:
-    torch.manual_seed(0)
-    parser = SceneParser(ParserConfig("faces", Faces.palette.names, size=32, widths=(4, 6)))
-    reader = AttributeReader(
-        ReaderConfig("faces", attributes={"hair": ("black", "blond", "brown", "grey")}, parameters={}, size=32, width=4)
-    )
-    return Judges(parser.eval(), reader.eval())
-
-
 def test_a_study_runs_is_kept_and_continued(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     chosen = MaskFaceConfig.quick(**TINY)
-    monkeypatch.setattr(maskface_study, "load_parser", lambda world: judges().parser)
-    monkeypatch.setattr(maskface_study, "load_reader", lambda world: judges().reader)
+    monkeypatch.setattr(maskface_study, "load_parser", lambda world: untrained_judges().parser)
+    monkeypatch.setattr(maskface_study, "load_reader", lambda world: untrained_judges().reader)
     monkeypatch.setattr(maskface_study, "measure", partial(measure, masks=2))
     monkeypatch.setattr(MaskFaceStudyCommand, "settings", lambda self: chosen)
     command = MaskFaceStudyCommand(
@@ -59,10 +48,12 @@ def test_a_study_runs_is_kept_and_continued(tmp_path: Path, monkeypatch: pytest.
     assert [run.variant for run in study.runs] == ["adv", OURS]
     assert all(set(run.values) == set(MEASURES) for run in study.runs)
     assert study.references["truth"]["variety"] == 1 and set(study.references["untrained"]) == set(MEASURES)
-    more = study_maskface(chosen, judges(), seeds=(0,), variants=(OURS, "no flat"), faces=6, known=study, runtime=CPU)
+    more = study_maskface(
+        chosen, untrained_judges(), seeds=(0,), variants=(OURS, "no flat"), faces=6, known=study, runtime=CPU
+    )
     assert more.runs[:2] == study.runs and [run.variant for run in more.runs[2:]] == ["no flat"]
     with pytest.raises(ValueError, match="no variant 'no nose'"):
-        study_maskface(chosen, judges(), variants=("no nose",), faces=6, runtime=CPU)
+        study_maskface(chosen, untrained_judges(), variants=("no nose",), faces=6, runtime=CPU)
 
 
 @pytest.mark.parametrize("variant", VARIANTS)

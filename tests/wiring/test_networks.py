@@ -272,8 +272,9 @@ def test_leaky_product_is_leaky_relu_without_the_zeros() -> None:
         y = last(activation(first(x), SLOPE))
         (slope,) = torch.autograd.grad(y.sum(), x, create_graph=True)
         penalty = slope.square().sum()
-        found[activation] = [y, slope, *torch.autograd.grad(penalty, [first.weight, last.weight], retain_graph=True)]
-        unused = torch.autograd.grad(penalty, [first.bias], allow_unused=True)[0]
+        weights = [first.weight, last.weight, first.bias]
+        *moved, unused = torch.autograd.grad(penalty, weights, allow_unused=True)
+        found[activation] = [y, slope, *moved]
         assert (unused is None) is (activation is leaky_product)
     torch.testing.assert_close(found[leaky_product], found[F.leaky_relu], rtol=0, atol=0)
     assert leaky_product(torch.ones(2, dtype=torch.bfloat16)).dtype is torch.bfloat16
