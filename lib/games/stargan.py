@@ -74,7 +74,7 @@ class StarGANConfig:
 
     @classmethod
     def shipped(cls, **changes: Any) -> StarGANConfig:
-        """Ten minutes of one core, 32 px: narrow, one turn of D, R1 now and then, a coat over the picture."""
+        """A quarter of an hour of one core, 32 px: narrow, one turn of D, R1 now and then, a coat over the picture."""
         settings: dict[str, Any] = {
             "size": 32, "width": 16, "blocks": 3, "halvings": 1, "edit": True, "smooth": True, "d_width": 32,
             "d_layers": 3, "n_critic": 1, "loss": "non-saturating", "gp": 0.0, "r1": 0.05, "every": 4, "classes": 0.5,
