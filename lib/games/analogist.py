@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from lib.data.single_photo import SinglePhoto
 from lib.games.analogy import Analogy, AnalogyConfig
 from lib.labelmaps import LabelError, LabelMap, Palette
-from lib.losses.refine import patch_refine
+from lib.losses.refine import refine_within_classes
 from lib.nn.analogy_generator import Painting
 from lib.runtime import Runtime, device_name, seeded
 from lib.training.checkpoint import CheckpointError, load_weights, read_card, save_weights, weights_card
@@ -89,16 +89,10 @@ class Analogist:
         )  # fmt: skip
         return analogist
 
-    @torch.no_grad()
     def painting(self, target: LabelMap) -> Painting:
         """Everything the generator makes of a target layout: picture, copy, gate, modulation."""
         check_target(target, self.layout)
-        device = self.runtime.device
-        with self.runtime.autocast():
-            painting: Painting = self.generator(
-                self.image.unsqueeze(0), self.layout.one_hot(device), target.one_hot(device)
-            )
-        return painting
+        return self._painting(target.one_hot(self.runtime.device))
 
     def paint(self, target: LabelMap, *, refine: bool = True) -> Tensor:
         """The photo that fits the target layout: (3, H, W) in [-1, 1].
@@ -106,12 +100,39 @@ class Analogist:
         Args:
             target: same classes as the photo's layout, any size divisible by 8.
             refine: descend the patch coherence once more, on the finished picture: patches that resemble no
-                patch of the photo are pulled to the nearest one (`lib.losses.refine.patch_refine`).
+                patch of the photo are pulled to the nearest one (`lib.losses.refine.refine_within_classes`).
         """
-        image = self.painting(target).image.float()
+        return self.paint_all([target], refine=refine)[0]
+
+    def paint_all(self, targets: Sequence[LabelMap], *, refine: bool = True) -> Tensor:
+        """`paint` for several target layouts of one size, in one pass of G: (B, 3, H, W), in their order.
+
+        Raises:
+            LabelError: there is no target, one cannot be painted, or their sizes differ.
+        """
+        sizes = sorted({f"{target.width} x {target.height}" for target in targets})
+        if len(sizes) != 1:
+            found = " and ".join(sizes) + " px" if sizes else "none at all"
+            raise LabelError(
+                f"The targets of one pass must have one size, not {found}: use target.resized(height, width), or "
+                "paint them one by one."
+            )
+        for target in targets:
+            check_target(target, self.layout)
+        images = self._painting(torch.cat([target.one_hot(self.runtime.device) for target in targets])).image.float()
         if refine:
-            image = refined(image, self.image.unsqueeze(0), target, self.layout)
-        return image[0].clamp(-1, 1)
+            photo = self.image.unsqueeze(0)
+            pairs = zip(images.split(1), targets, strict=True)
+            images = torch.cat([refined(image, photo, target, self.layout) for image, target in pairs])
+        return images.clamp(-1, 1)
+
+    @torch.no_grad()
+    def _painting(self, wanted: Tensor) -> Painting:
+        """The generator's answer to one-hot target layouts (B, K, H, W)."""
+        source, batch = self.layout.one_hot(wanted.device), (wanted.shape[0], -1, -1, -1)
+        with self.runtime.autocast():
+            painting: Painting = self.generator(self.image.expand(batch), source.expand(batch), wanted)
+        return painting
 
     def save(self, path: str | Path, *, metrics: dict[str, float] | None = None, data: str = "") -> None:
         """Write generator, photo and layout to one safetensors file with a JSON card."""
@@ -170,11 +191,8 @@ def untrained(classes: int, config: AnalogyConfig, *, seed: int, runtime: Runtim
 
 
 def refined(image: Tensor, photo: Tensor, target: LabelMap, layout: LabelMap) -> Tensor:
-    """Descend the patch coherence on a finished picture (B, 3, H, W), matching within classes."""
-    return patch_refine(
-        image, photo, sizes=(5,), levels=(1,), iterations=3, stride=2, completeness=0.0, power=0.8, tolerance=0.02,
-        image_layout=target.one_hot(image.device), source_layout=layout.one_hot(image.device), label_weight=0.3,
-    )  # fmt: skip
+    """Descend the patch coherence on a finished picture (1, 3, H, W), matching within classes."""
+    return refine_within_classes(image, photo, target.one_hot(image.device), layout.one_hot(image.device))
 
 
 def check_photo(image: Tensor, layout: LabelMap) -> None:

@@ -32,7 +32,6 @@ def patch_refine(
     stride: int = 2,
     completeness: float = 1.0,
     power: float = 2.0,
-    tolerance: float = 0.0,
     image_layout: Tensor | None = None,
     source_layout: Tensor | None = None,
     label_weight: float = 0.0,
@@ -60,8 +59,6 @@ def patch_refine(
         stride: step between the patches that vote; at most the smallest size.
         completeness: weight of the reverse vote, in which every source patch asks for a place in the image.
         power: minimise sum d^power by reweighting; 2 is the plain mean, 0.8 trusts good matches more.
-        tolerance: a patch closer to its match than about this mean squared distance votes for itself, so that
-            what is good is not averaged with what is merely near; 0 replaces every patch.
         image_layout, source_layout, label_weight: guide the match as in ``patch_coherence``.
 
     Returns:
@@ -81,7 +78,7 @@ def patch_refine(
         gs = None if guide_s is None else downsample(guide_s, level)
         refined = start
         for _ in range(iterations):
-            ballots = [_ballot(refined, src, gi, gs, s, stride, completeness, power, tolerance) for s in sizes]
+            ballots = [_ballot(refined, src, gi, gs, s, stride, completeness, power) for s in sizes]
             votes, weights = (torch.stack(parts).sum(dim=0) for parts in zip(*ballots, strict=True))
             refined = votes / weights
         change = refined - start
@@ -93,7 +90,7 @@ def patch_refine(
 
 def _ballot(
     image: Tensor, source: Tensor, guide_i: Tensor | None, guide_s: Tensor | None,
-    size: int, stride: int, completeness: float, power: float, tolerance: float,
+    size: int, stride: int, completeness: float, power: float,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
     """E-step for one patch size: sums of votes (B, C, H, W) and of their weights (B, 1, H, W)."""
     batch, shape = image.shape[0], (image.shape[2], image.shape[3])
@@ -106,9 +103,6 @@ def _ballot(
     squared, found = nearest_patches(search_here.index_select(1, rows), search_there)
     weight = _reweight(squared, power) / len(rows)
     said = take_patches(there, found)
-    if tolerance:
-        own = here.index_select(1, rows)
-        said = torch.lerp(said, own, torch.exp(-squared / tolerance).unsqueeze(-1))
     votes, weights = vote_patches(said, weight, rows.expand(batch, -1), shape, size)
     if completeness:
         rows = covering_rows(source.shape[2], source.shape[3], size, stride, image.device)
@@ -118,6 +112,75 @@ def _ballot(
         more = vote_patches(there.index_select(1, rows).expand(batch, -1, -1), weight, found, shape, size)
         votes, weights = votes + more[0], weights + more[1]
     return votes, weights
+
+
+@torch.no_grad()
+def refine_within_classes(
+    image: Tensor,
+    source: Tensor,
+    image_layout: Tensor,
+    source_layout: Tensor,
+    *,
+    size: int = 5,
+    iterations: int = 3,
+    stride: int = 2,
+    power: float = 0.8,
+    tolerance: float = 0.002,
+    label_weight: float = 0.3,
+) -> Tensor:
+    """`patch_refine` at one scale, guided by labels: a patch looks only among patches with the class of its centre.
+
+    The guided search of `patch_refine` compares every patch with every other and carries the labels of all its pixels
+    along. Here K classes make K small searches, and one number, the share of the class in the patch, keeps borders
+    with borders: at 256 px about a tenth of the work. A class that the source lacks is left as it is.
+
+    Args:
+        image, image_layout: (1, 3, H, W) in [-1, 1] and its one-hot layout (1, K, H, W).
+        source, source_layout: the photo and its layout; any size.
+        size: side of a patch in pixels, odd.
+        iterations, stride, power: as for `patch_refine`.
+        tolerance: a patch within about this mean squared distance of its match votes for itself. In a sky every patch
+            is near to any other, and its slow gradient would be cut into steps; 0 replaces every patch.
+        label_weight: squared colour difference that a wholly different share is worth.
+
+    Returns:
+        (1, 3, H, W) float32.
+
+    Raises:
+        ValueError: shapes do not fit, an even size, or the stride leaves pixels without a vote.
+    """
+    check_images(image, source, (size,), (1,))
+    guide_channels(image, source, image_layout, source_layout, 1.0)  # checks the layouts
+    if image.shape[0] != 1 or size % 2 == 0 or not 1 <= stride <= size:
+        raise ValueError(f"One picture, an odd size and a stride up to it, got {image.shape[0]}, {size} and {stride}.")
+    shape = (image.shape[2], image.shape[3])
+    rows = covering_rows(*shape, size, stride, image.device)
+    (asked, share), (known, known_share) = (_centres(layout, size) for layout in (image_layout, source_layout))
+    asked, share = asked[rows], share[rows]
+    classes = [(asked == k, known == k) for k in asked.unique().tolist() if bool((known == k).any())]
+    scale = (label_weight * image.shape[1] * size**2) ** 0.5
+    there = extract_patches(source.float(), size)[0]
+    keys = torch.cat([there, scale * known_share], dim=1)
+    result = image.float()
+    for _ in range(iterations):
+        own = extract_patches(result, size)[0, rows]
+        queries, said, squared = torch.cat([own, scale * share], dim=1), own.clone(), own.new_zeros(len(own))
+        for here, candidates in classes:
+            near, found = nearest_patches(queries[None, here], keys[None, candidates])
+            content = torch.exp(-near[0] / tolerance) if tolerance else torch.zeros_like(near[0])
+            said[here] = torch.lerp(there[candidates][found[0]], own[here], content.unsqueeze(-1))
+            squared[here] = near[0]
+        votes, weights = vote_patches(said[None], _reweight(squared, power)[None], rows[None], shape, size)
+        result = votes / weights
+    return result
+
+
+def _centres(layout: Tensor, size: int) -> tuple[Tensor, Tensor]:
+    """Of every patch of a layout (1, K, H, W): the class of its centre (N,), and that class's share in it (N, 1)."""
+    border = size // 2
+    labels = layout.argmax(dim=1)[0, border : layout.shape[2] - border, border : layout.shape[3] - border].reshape(-1)
+    shares = F.avg_pool2d(layout.float(), size, stride=1)[0].flatten(1)
+    return labels, shares.T.gather(1, labels.unsqueeze(1))
 
 
 def _reweight(squared: Tensor, power: float) -> Tensor:

@@ -33,6 +33,7 @@ class Aligned(NamedTuple):
     image: Tensor  # (B, 3, H, W), pixels of the source photo
     layout: Tensor  # (B, K, H, W) one-hot, the labels of those pixels
     grid: Tensor  # (B, H, W, 2), where each came from
+    position: Tensor  # (B, T, 2), where each cell came from
 
 
 @equation("12.5", tests="tests/equations/test_analogy.py::test_matcher_logits")
@@ -223,7 +224,7 @@ def _class_overlap(position: Tensor, target: Tensor, source: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def pixel_grid(position: Tensor, target: Tensor, source: Tensor) -> Tensor:
+def pixel_grid(position: Tensor, target: Tensor, source: Tensor, *, cell: int = CELL) -> Tensor:
     """From one source position per cell to one per pixel, tears included.
 
     Inside a chunk the positions are interpolated. Across a tear an interpolation would show everything that
@@ -232,17 +233,18 @@ def pixel_grid(position: Tensor, target: Tensor, source: Tensor) -> Tensor:
 
     Args:
         position: (B, T, 2) from `expected_position`.
-        target: (B, K, H, W) one-hot layout to fill; H and W divisible by 4.
+        target: (B, K, H, W) one-hot layout to fill; H and W divisible by ``cell``.
         source: (B, K, h, w) one-hot layout that is sampled.
+        cell: side of a cell in pixels; larger where the layouts are larger than those that were matched.
 
     Returns:
         (B, H, W, 2) sampling grid.
     """
     batch, _, height, width = target.shape
-    ht, wt = height // CELL, width // CELL
+    ht, wt = height // cell, width // cell
     cells = position.view(batch, ht, wt, 2).permute(0, 3, 1, 2)
-    offset = cells - _unmoved(target, source, CELL).permute(2, 0, 1)  # move of each cell
-    source_cells = source.shape[-2] // CELL, source.shape[-1] // CELL
+    offset = cells - _unmoved(target, source, cell).permute(2, 0, 1)  # move of each cell
+    source_cells = source.shape[-2] // cell, source.shape[-1] // cell
     torn = F.interpolate(_spread(offset, source_cells), size=(height, width), mode="nearest") > 1.0
 
     smooth = F.interpolate(offset, size=(height, width), mode="bilinear")
@@ -257,7 +259,7 @@ def pixel_grid(position: Tensor, target: Tensor, source: Tensor) -> Tensor:
         candidates.permute(0, 2, 3, 4, 1).reshape(batch, 10 * height, width, 2),
         mode="nearest", align_corners=False,
     ).view(batch, 10, height, width)  # fmt: skip
-    score = 10.0 * (found - wanted).abs().lt(0.5).float() - _distance_to_chunks(height, width, cells.device)
+    score = 10.0 * (found - wanted).abs().lt(0.5).float() - _distance_to_chunks(height, width, cell, cells.device)
     score[:, :1] += torch.where(torn, -5.0, 5.0)  # the interpolation, where nothing is torn
     choice = score.argmax(dim=1, keepdim=True).unsqueeze(1).expand(-1, 2, -1, -1, -1)
     return candidates.gather(2, choice).squeeze(2).permute(0, 2, 3, 1)
@@ -288,10 +290,10 @@ def _spread(offset: Tensor, size: tuple[int, int]) -> Tensor:
     return (F.max_pool2d(padded, 3, 1) + F.max_pool2d(-padded, 3, 1)).amax(dim=1, keepdim=True)
 
 
-def _distance_to_chunks(height: int, width: int, device: torch.device) -> Tensor:
+def _distance_to_chunks(height: int, width: int, cell: int, device: torch.device) -> Tensor:
     """(10, H, W): distance from a pixel to the centre of its 3x3 cells, in cells; 0 for the interpolation."""
-    row = (torch.arange(height, device=device) % CELL + 0.5) / CELL - 0.5
-    column = (torch.arange(width, device=device) % CELL + 0.5) / CELL - 0.5
+    row = (torch.arange(height, device=device) % cell + 0.5) / cell - 0.5
+    column = (torch.arange(width, device=device) % cell + 0.5) / cell - 0.5
     step = torch.arange(-1, 2, device=device)
     dy = (step.view(3, 1, 1, 1) - row.view(1, 1, -1, 1)).square()
     dx = (step.view(1, 3, 1, 1) - column.view(1, 1, 1, -1)).square()
@@ -316,7 +318,21 @@ def align(logits: Tensor, image: Tensor, source: Tensor, target: Tensor, *, cons
     position = smooth_chunks(
         expected_position(agreed, source_cells), F.avg_pool2d(target, CELL), F.avg_pool2d(source, CELL)
     )
-    grid = pixel_grid(position, target, source)
+    return copy_along(position, image, source, target)
+
+
+@torch.no_grad()
+def copy_along(position: Tensor, image: Tensor, source: Tensor, target: Tensor, *, cell: int = CELL) -> Aligned:
+    """Copy the source pair to the target layout, each cell from its known position, and heal the seams.
+
+    The positions may have been found at a smaller size: ``cell`` is then larger by the same factor.
+
+    Args:
+        position: (B, T, 2), where each cell comes from, in [-1, 1].
+        image, source, target: as for `align`, T cells of ``cell`` x ``cell`` pixels in the target.
+        cell: side of a cell in pixels.
+    """
+    grid = pixel_grid(position, target, source, cell=cell)
     copied = F.grid_sample(image.float(), grid, mode="bicubic", padding_mode="border", align_corners=False)
     labels = F.grid_sample(source.float(), grid, mode="nearest", padding_mode="border", align_corners=False)
-    return Aligned(heal_seams(copied, image.float(), target, grid), labels, grid)
+    return Aligned(heal_seams(copied, image.float(), target, grid), labels, grid, position)

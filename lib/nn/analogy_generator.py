@@ -119,4 +119,4 @@ def _unmoved(image: Tensor, source: Tensor, target: Tensor) -> Aligned:
             f"Without alignment the source layout {tuple(source.shape)} and the target layout "
             f"{tuple(target.shape)} must have the same size; resize the target or use aligned=True."
         )
-    return Aligned(image, source, image.new_zeros(0))
+    return Aligned(image, source, image.new_zeros(0), image.new_zeros(0))

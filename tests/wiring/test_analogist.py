@@ -67,6 +67,24 @@ def test_painting_is_repeatable_and_obeys_the_layout(trained: Analogist) -> None
     assert gap[1] < 0.5 * gap[0]
 
 
+@pytest.mark.parametrize("refine", [True, False])
+def test_several_targets_in_one_pass_are_painted_as_one_by_one(trained: Analogist, refine: bool) -> None:
+    targets = [layout(40, 64, ball=(0.4, 0.7)), layout(40, 64, ball=(0.6, 0.3)), layout(40, 64)]
+    together = trained.paint_all(targets, refine=refine)
+    alone = torch.stack([trained.paint(target, refine=refine) for target in targets])
+    assert together.shape == (3, 3, 40, 64) and not torch.allclose(together[0], together[1], atol=0.1)
+    assert (together - alone).abs().mean() < 1e-3  # a match may tip over to its equal, the picture may not change
+
+
+def test_one_pass_needs_targets_of_one_size(trained: Analogist) -> None:
+    with pytest.raises(LabelError, match=r"must have one size, not 48 x 32 px and 64 x 40 px: use target\.resized"):
+        trained.paint_all([layout(), layout(40, 64)])
+    with pytest.raises(LabelError, match="must have one size, not none at all"):
+        trained.paint_all([])
+    with pytest.raises(LabelError, match="both sides must be"):
+        trained.paint_all([layout(36, 48), layout(36, 48)])
+
+
 def test_a_painting_tells_how_it_was_made(trained: Analogist) -> None:
     painting = trained.painting(layout(40, 64))
     assert painting.image.shape == (1, 3, 40, 64) and painting.gate.shape == (1, 1, 40, 64)
