@@ -152,13 +152,17 @@ class LabelMap:
         rgb = self.palette.as_array()[self.index].astype(np.float32)
         return torch.from_numpy(rgb.transpose(2, 0, 1) / np.float32(127.5) - 1).contiguous()
 
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write an indexed PNG with the class names in a text chunk, all or nothing; reads back exactly."""
+    def to_png(self) -> bytes:
+        """Return an indexed PNG with the class names in a text chunk; it reads back exactly."""
         chunk = PngImagePlugin.PngInfo()
         chunk.add_text(NAMES_KEY, json.dumps(self.palette.names))  # ASCII: tEXt holds no other alphabets
         buffer = io.BytesIO()
         self.to_pil().save(buffer, format="PNG", pnginfo=chunk, optimize=True)
-        write_atomically(path, buffer.getvalue())
+        return buffer.getvalue()
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write :meth:`to_png` to a file, all or nothing."""
+        write_atomically(path, self.to_png())
 
 
 @dataclass(frozen=True)

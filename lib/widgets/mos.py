@@ -14,15 +14,13 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 
-from lib.images import write_atomically
+from lib.widgets.sessions import Session, bootstrap_shares
 
 __all__ = ["SCALE", "Item", "Opinion", "RatingError", "RatingSession", "summarise"]
 
@@ -62,7 +60,7 @@ class Opinion:
     ratings: int
 
 
-class RatingSession:
+class RatingSession(Session[Item, int]):
     """What one rater sees, in which order, and what they answered.
 
     Args:
@@ -75,6 +73,8 @@ class RatingSession:
     Raises:
         RatingError: nothing to rate, a name that is given twice, a picture that is both rated and calibrated with.
     """
+
+    kind, error = "rating session", RatingError
 
     def __init__(
         self, images: Sequence[str], methods: Sequence[str], *, calibration: Sequence[str] = (), seed: int = 0,
@@ -90,18 +90,7 @@ class RatingSession:
         taught = [Item(image, method, score) for image in calibration for method, score in ANCHORS.items()]
         asked = [Item(image, method) for image in images for method in methods]
         order = torch.randperm(len(asked), generator=torch.Generator().manual_seed(seed)).tolist()
-        self.items = (*taught, *(asked[place] for place in order))
-        self._scores: list[int] = []
-
-    @property
-    def position(self) -> int:
-        """How many items have an answer."""
-        return len(self._scores)
-
-    @property
-    def current(self) -> Item | None:
-        """The item to answer next; None at the end."""
-        return self.items[self.position] if self.position < len(self.items) else None
+        super().__init__((*taught, *(asked[place] for place in order)))
 
     def rate(self, score: int) -> None:
         """Answer the current item. In the calibration any score goes on; the told one is kept.
@@ -113,17 +102,12 @@ class RatingSession:
             raise RatingError(f"Scores are whole numbers from 1 ({SCALE[1]}) to 5 ({SCALE[5]}), not {score!r}.")
         if self.current is None:
             raise RatingError("Everything is rated; see summary(), or take the last score back with undo().")
-        self._scores.append(self.current.told or score)
-
-    def undo(self) -> None:
-        """Take the last answer back; without effect at the beginning."""
-        if self._scores:
-            self._scores.pop()
+        self._answers.append(self.current.told or score)
 
     @property
     def ratings(self) -> list[tuple[Item, int]]:
         """The answers so far, in their order, without the calibration."""
-        answered = zip(self.items, self._scores, strict=False)
+        answered = zip(self.items, self._answers, strict=False)
         return [(item, score) for item, score in answered if item.told is None]
 
     def summary(self, *, resamples: int = 2000) -> dict[str, Opinion]:
@@ -134,7 +118,7 @@ class RatingSession:
         """What `from_dict` continues from."""
         facts = {"images": self.images, "methods": self.methods, "calibration": self.calibration}
         return {**{k: list(v) for k, v in facts.items()}, "seed": self.seed, "rater": self.rater,
-                "scores": list(self._scores)}  # fmt: skip
+                "scores": list(self._answers)}  # fmt: skip
 
     @classmethod
     def from_dict(cls, state: Mapping[str, Any]) -> RatingSession:
@@ -151,25 +135,6 @@ class RatingSession:
         except (KeyError, TypeError, ValueError) as error:
             raise RatingError(f"This is no rating session ({error}); begin a new one.") from error
         return session
-
-    def save(self, path: str | Path) -> None:
-        """Write everything to a JSON file, at once or not at all."""
-        write_atomically(path, (json.dumps(self.as_dict(), indent=1) + "\n").encode())
-
-    @classmethod
-    def load(cls, path: str | Path) -> RatingSession:
-        """Go on with what `save` wrote.
-
-        Raises:
-            RatingError: the file is missing, damaged or holds something else.
-        """
-        try:
-            state = json.loads(Path(path).read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise RatingError(f"{path} cannot be read as a rating session ({error}); begin a new one.") from error
-        if not isinstance(state, dict):
-            raise RatingError(f"{path} holds no rating session; begin a new one.")
-        return cls.from_dict(state)
 
     def to_csv(self) -> str:
         """One line for each rating: rater, image, method, score, in the order in which they were given."""
@@ -202,12 +167,8 @@ def summarise(sessions: Sequence[RatingSession], *, resamples: int = 2000, seed:
         for item, score in given:
             if item.method == method:
                 by_image.setdefault(item.image, []).append(score)
-        sums = torch.tensor([float(sum(scores)) for scores in by_image.values()])
+        sums = torch.tensor([[float(sum(scores))] for scores in by_image.values()])
         counts = torch.tensor([float(len(scores)) for scores in by_image.values()])
-        generator = torch.Generator().manual_seed(seed + number)
-        draws = torch.randint(len(sums), (resamples, len(sums)), generator=generator)
-        means = sums[draws].sum(dim=1) / counts[draws].sum(dim=1)
-        low, high = means.quantile(torch.tensor([0.025, 0.975])).tolist()
-        mean = float(sums.sum() / counts.sum())
-        found[method] = Opinion(mean, min(low, mean), max(high, mean), int(counts.sum()))
+        mean, low, high = bootstrap_shares(sums, counts, resamples=resamples, seed=seed + number)
+        found[method] = Opinion(float(mean), float(low), float(high), int(counts.sum()))
     return dict(sorted(found.items(), key=lambda entry: -entry[1].mean))

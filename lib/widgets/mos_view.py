@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from threading import Lock
-from typing import Any
 
 import ipywidgets as widgets
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from lib.images import to_pil
 from lib.widgets.mos import SCALE, Opinion, RatingSession
+from lib.widgets.pictures import enlarged, png
+from lib.widgets.session_view import answering
 
 __all__ = ["opinion_rows", "rating_view", "static_view"]
 
@@ -37,7 +35,7 @@ def rating_view(
     """
     picture, said = widgets.Image(layout=widgets.Layout(flex="0 0 auto")), widgets.HTML()
     buttons = [widgets.Button(description=f"{score} {word}") for score, word in SCALE.items()]
-    back, lock = widgets.Button(description="back", icon="undo"), Lock()
+    back = widgets.Button(description="back", icon="undo")
 
     def redraw() -> None:
         item = session.current
@@ -46,23 +44,11 @@ def rating_view(
         if item is None:
             said.value = "<br>".join(opinion_rows(session.summary())) if session.ratings else "Nothing was rated."
             return
-        drawn = _enlarged(pictures(item.image, item.method), scale)
-        picture.value, picture.width, picture.height = _png(drawn), drawn.width, drawn.height
+        drawn = enlarged(pictures(item.image, item.method), scale)
+        picture.value, picture.width, picture.height = png(drawn), drawn.width, drawn.height
         said.value = headline(session)
 
-    def after(change: Callable[[], None]) -> Callable[[Any], None]:
-        def act(_: Any) -> None:
-            with lock:  # two clicks may arrive in two threads
-                try:
-                    change()
-                    redraw()
-                    if save is not None:
-                        session.save(save)
-                except Exception as error:  # a widget's exceptions are seen by nobody
-                    said.value = f"{type(error).__name__}: {error}"
-
-        return act
-
+    after = answering(session, redraw, said, save)
     for score, button in zip(SCALE, buttons, strict=True):
         button.on_click(after(partial(session.rate, score)))
     back.on_click(after(session.undo))
@@ -73,7 +59,7 @@ def rating_view(
 def static_view(session: RatingSession, pictures: Pictures, *, scale: int = 2) -> Image.Image:
     """What the widget shows now, as a still picture; at the end of a session its last item."""
     item = session.current or session.items[-1]
-    shown = _enlarged(pictures(item.image, item.method), scale)
+    shown = enlarged(pictures(item.image, item.method), scale)
     wide = max(shown.width, 90 * len(SCALE))
     sheet = Image.new("RGB", (wide + 2 * _EDGE, shown.height + 2 * _BAR + 3 * _EDGE), "white")
     draw = ImageDraw.Draw(sheet)
@@ -104,15 +90,3 @@ def opinion_rows(opinions: dict[str, Opinion]) -> list[str]:
         f"{method:>12}  {opinion.mean:.2f}  [{opinion.low:.2f}, {opinion.high:.2f}]  {opinion.ratings} ratings"
         for method, opinion in opinions.items()
     ]
-
-
-def _enlarged(picture: Tensor, scale: int) -> Image.Image:
-    """Pixels repeated: a smooth filter would judge beside the rater."""
-    drawn = to_pil(picture)
-    return drawn.resize((drawn.width * scale, drawn.height * scale), Image.Resampling.NEAREST)
-
-
-def _png(picture: Image.Image) -> bytes:
-    buffer = io.BytesIO()
-    picture.save(buffer, "PNG")
-    return buffer.getvalue()

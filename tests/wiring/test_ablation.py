@@ -66,7 +66,9 @@ def answers_with(batches: list[dict[str, Any]], **parts: Any) -> list[Answer]:
         image = parts.get("image", lambda b: b["target_image"])(batch)
         logits = parts.get("logits", lambda b: torch.zeros(1, 1, 1))(batch)
         modulation = parts.get("modulation", lambda b: [(torch.ones(1, 2, 4, 4), torch.zeros(1, 2, 4, 4))])(batch)
-        return Painting(image, modulation, logits, Aligned(image, batch["layout"], torch.zeros(0), torch.zeros(0)), image[:, :1])
+        return Painting(
+            image, modulation, logits, Aligned(image, batch["layout"], torch.zeros(0), torch.zeros(0)), image[:, :1]
+        )
 
     return [Answer(batch, painting(batch)) for batch in batches]
 

@@ -1,0 +1,102 @@
+"""A JupyterLab of its own and a headless Chromium, for stories that a person could tell."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+_CHROMIUM = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+             "--disable-component-update", "--disable-sync"]  # fmt: skip
+_LAB = ["--no-browser", "--allow-root", "--IdentityProvider.token=story", "--LabApp.news_url=",
+        "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]  # fmt: skip
+
+
+@contextlib.contextmanager
+def server(folder: Path, home: Path) -> Iterator[str]:
+    """JupyterLab on ``folder``, with settings of its own; gives its address and stops it in the end."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    own = {"HOME": home, "JUPYTER_CONFIG_DIR": home / "config", "JUPYTER_DATA_DIR": home / "data",
+           "JUPYTER_RUNTIME_DIR": home / "runtime", "IPYTHONDIR": home / "ipython", "PYTHONPATH": ROOT}  # fmt: skip
+    command = [sys.executable, "-m", "jupyterlab", *_LAB, f"--port={port}", f"--ServerApp.root_dir={folder}"]
+    with (home / "log").open("wb") as log:
+        process = subprocess.Popen(
+            command,
+            env=os.environ | {key: str(value) for key, value in own.items()},
+            cwd=folder,
+            stdout=log,
+            stderr=log,
+        )
+    try:
+        _wait_for(f"http://127.0.0.1:{port}/api?token=story", process)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def _wait_for(address: str, process: subprocess.Popen[bytes]) -> None:
+    for _ in range(600):
+        assert process.poll() is None, "JupyterLab has stopped; see its log"
+        with contextlib.suppress(OSError, urllib.error.URLError):
+            urllib.request.urlopen(address).read()
+            return
+        time.sleep(0.1)
+    raise AssertionError("JupyterLab has not started within a minute")
+
+
+@contextlib.contextmanager
+def browser(home: Path) -> Iterator[Any]:
+    """A page of headless Chromium that fails on an uncaught error of a script."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        context = playwright.chromium.launch_persistent_context(
+            str(home / "browser"), executable_path=CHROMIUM, args=_CHROMIUM, headless=True,
+            viewport={"width": 1400, "height": 1000}, accept_downloads=True,
+        )  # fmt: skip
+        page = context.new_page()
+        errors: list[str] = []
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        yield page
+        context.close()
+        assert not errors
+
+
+def open_notebook(page: Any, address: str, name: str) -> None:
+    """Show a notebook and wait for its kernel."""
+    page.goto(f"{address}/doc/tree/{name}?token=story&reset", timeout=120_000)
+    page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=120_000)
+    page.wait_for_function("() => /\\| Idle/.test(document.body.innerText)", timeout=120_000)
+
+
+def run_cell(page: Any, number: int) -> str:
+    """Run a cell, wait for its end and return its output; a key press that Lab has lost is repeated."""
+    cell = page.locator(".jp-Notebook .jp-Cell").nth(number)
+    prompt = cell.locator(".jp-InputPrompt").first
+    before = prompt.inner_text()
+    for _ in range(4):
+        cell.locator(".cm-content").first.click()
+        page.keyboard.press("Control+Enter")
+        began = time.monotonic()
+        while prompt.inner_text() == before and time.monotonic() < began + 4:
+            page.wait_for_timeout(20)
+        if prompt.inner_text() != before:
+            break
+    while "*" in prompt.inner_text() and time.monotonic() < began + 120:
+        page.wait_for_timeout(20)
+    output = cell.locator(".jp-OutputArea").first
+    return str(output.inner_text()).strip() if output.count() else ""
