@@ -8,7 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from lib.games.partner_measures import partner_scores
 from lib.losses.cycle import cycle_loss
+from lib.losses.perceptual import FeatureMaps
 from lib.metrics.features import RandomConvFeatures
 from lib.metrics.fidelity import kid
 from lib.metrics.night import lamp_agreement, lit_share, matched_colours
@@ -27,8 +29,9 @@ def decibels(picture: Tensor, truth: Tensor) -> float:
 
 @torch.no_grad()
 def measure(
-    there: Paint, back: Paint, pictures: Mapping[str, Tensor], parser: SceneParser | None = None, *, batch: int = 32
-) -> dict[str, float]:
+    there: Paint, back: Paint, pictures: Mapping[str, Tensor], parser: SceneParser | None = None,
+    maps: FeatureMaps | None = None, *, batch: int = 32,
+) -> dict[str, float]:  # fmt: skip
     """Both translators on held-out pictures.
 
     Args:
@@ -36,6 +39,7 @@ def measure(
         back: Y -> X.
         pictures: ``A`` of X and ``B`` of Y; true pairs where ``A_labels`` and ``B_labels`` come with them.
         parser: reads the label maps of the pictures.
+        maps: features for the likeness to the partner; see `paired_scores`.
 
     Returns:
         ``cycle/there``, ``cycle/back``: mean |F(G(x)) - x| and |G(F(y)) - y|. ``kid/there``, ``kid/back``: distance
@@ -54,21 +58,25 @@ def measure(
         return scores
     labels_x, labels_y = pictures["A_labels"], pictures["B_labels"]
     for way, fake, truth, labels in (("there", fake_y, y, labels_y), ("back", fake_x, x, labels_x)):
-        scores |= {f"{key}/{way}": value for key, value in paired_scores(fake, truth, labels, parser).items()}
+        scores |= {f"{key}/{way}": value for key, value in paired_scores(fake, truth, labels, parser, maps).items()}
     scores["lamps/rebuilt"] = lamp_agreement(again_y, y, labels_y)
     scores["lamps/honest"] = lamp_agreement(fake_y, y, labels_y)
     return scores
 
 
-def paired_scores(fake: Tensor, truth: Tensor, labels: Tensor, parser: SceneParser | None = None) -> dict[str, float]:
+def paired_scores(
+    fake: Tensor, truth: Tensor, labels: Tensor, parser: SceneParser | None = None, maps: FeatureMaps | None = None
+) -> dict[str, float]:
     """Translations against their true partners.
 
     Args:
         labels: (B, H, W), of the partners.
+        maps: features that judge the likeness; see `lib.games.partner_measures.partner_scores`.
 
     Returns:
         ``psnr`` (dB) and ``l1`` to the partner; ``lit``, the share of lit window pixels; with a parser ``miou`` and
-        ``pixel``, how much of the partner's label map it reads in the translation.
+        ``pixel``, how much of the partner's label map it reads in the translation; with maps ``strangeness`` and
+        ``contours``, which blur cannot win.
     """
     scores = {"psnr": decibels(fake, truth), "l1": float((fake - truth).abs().mean()), "lit": lit_share(fake, labels)}
     if parser is not None:
@@ -78,6 +86,9 @@ def paired_scores(fake: Tensor, truth: Tensor, labels: Tensor, parser: ScenePars
             labels = F.interpolate(labels[:, None].float(), size=size, mode="nearest-exact")[:, 0]
         found = fcn_score(parser, fake, labels.long(), classes=len(parser.config.classes))
         scores |= {"miou": found.miou, "pixel": found.pixel_accuracy}
+    if maps is not None:
+        near = partner_scores(fake, truth, maps)
+        scores |= {name: near[name] for name in ("strangeness", "contours")}
     return scores
 
 

@@ -17,10 +17,11 @@ from lib.data.public.geometry import Geometry
 from lib.data.public.samples import ImageFolder, Samples, holdout
 from lib.data.public.stream import DataStream, UnpairedStream, collect
 from lib.data.public.unpaired import unpaired_domain
-from lib.data.unpaired_worlds import UnpairedPool, facade_domains, true_pairs
-from lib.games.cyclegan import CycleGAN, CycleGANConfig, build_cyclegan
+from lib.data.unpaired_worlds import PairedPool, UnpairedPool, facade_domains, true_pairs
+from lib.games.cyclegan import CycleGAN, CycleGANConfig, PairedCycleGAN, build_cyclegan
 from lib.games.cyclegan_measures import measure
 from lib.games.game import GameError
+from lib.games.partner_measures import partner_features
 from lib.games.translator import Translator
 from lib.games.translator_train import TranslatorCommand
 from lib.images import contact_sheet
@@ -131,6 +132,8 @@ class CycleGANCommand(TranslatorCommand):
     """weight of both cycles; default: the profile's"""
     pool: int = POOL
     """pictures of the world, half of them in each domain"""
+    partners: bool = False
+    """the upper bound: learn from true pairs, which only a drawn world has (--task)"""
 
     def config(self) -> CycleGANConfig:
         """The settings of the training."""
@@ -148,17 +151,20 @@ class CycleGANCommand(TranslatorCommand):
     @property
     def name(self) -> str:
         """What the files are called after: the data."""
-        return self.public or (self.task if self.folder_a is None else self.folder_a.name)
+        drawn = f"{self.task}_pairs" if self.partners else self.task
+        return self.public or (drawn if self.folder_a is None else self.folder_a.name)
 
     def data(self, config: CycleGANConfig, device: torch.device) -> tuple[Stream, dict[str, Tensor]]:
         """What is learned from, and held-out pictures ``A`` and ``B``; with labels where they are true pairs.
 
         Raises:
-            GameError: one folder without the other, or folders and a public data set.
+            GameError: one folder without the other, folders and a public data set, or partners that nobody knows.
             PublicDataError: the pictures are not there.
         """
         if (self.folder_a is None) != (self.folder_b is None) or (self.public and self.folder_a):
             raise GameError("Give --folder-a and --folder-b together, or --public alone, or neither.")
+        if self.partners and (self.public or self.folder_a):
+            raise GameError("Nobody knows the true partners of these pictures; leave --partners out, or give --task.")
         train: Sequence[Samples]
         test: Sequence[Samples]
         if self.public is not None:
@@ -169,8 +175,9 @@ class CycleGANCommand(TranslatorCommand):
             train, test = ([part[place] for part in parts] for place in (0, 1))
         else:
             domains = facade_domains(self.task)
-            stream = UnpairedPool(domains, count=self.pool, size=config.size, batch=config.batch, seed=self.seed,
-                                  device=device)  # fmt: skip
+            kind = PairedPool if self.partners else UnpairedPool
+            stream = kind(domains, count=self.pool, size=config.size, batch=config.batch, seed=self.seed,
+                          device=device)  # fmt: skip
             return stream, true_pairs(domains, self.pairs, config.size)
         held_out = {
             name: collect(samples, Geometry(config.size), range(min(self.pairs, len(samples))))["image"]
@@ -184,14 +191,15 @@ def main(config: CycleGANCommand) -> int:
     chosen, runtime = config.config(), Runtime.detect(config.device)
     chosen.check()
     stream, held_out = config.data(chosen, runtime.device)
-    parser = load_parser("facades") if "A_labels" in held_out else None
+    parser, maps = (load_parser("facades"), partner_features()) if "A_labels" in held_out else (None, None)
     with RunCard(f"cyclegan_{config.name}", seed=config.seed, device=runtime.device, dtype=runtime.dtype) as card:
         trained = train_cyclegan(
-            chosen, stream, seed=config.seed, runtime=runtime,
+            chosen, stream, seed=config.seed, runtime=runtime, kind=PairedCycleGAN if config.partners else CycleGAN,
             on_round=ProgressPrinter(title=f"CycleGAN {config.name}"), **config.play_options(),
         )  # fmt: skip
-    scores = measure(trained.there.paint, trained.back.paint, held_out, parser)
-    data = f"{config.name}, unpaired, {chosen.size} px; measured on {len(held_out['A'])} held-out pictures of each"
+    scores = measure(trained.there.paint, trained.back.paint, held_out, parser, maps)
+    told = "true pairs" if config.partners else "unpaired"
+    data = f"{config.name}, {told}, {chosen.size} px; measured on {len(held_out['A'])} held-out pictures of each"
     for way, translator in (("there", trained.there), ("back", trained.back)):
         translator.save(
             config.checkpoints / f"cyclegan_{config.name}_{way}.safetensors", config=chosen, seed=config.seed,

@@ -28,7 +28,7 @@ from lib.training.play import Callback, play
 
 __all__ = [
     "PatchNaming", "content_features", "features_path", "load_photo_features", "matched_scale", "named_patches",
-    "save_photo_features", "train_photo_features",
+    "photo_maps", "save_photo_features", "train_photo_features",
 ]  # fmt: skip
 
 PATCH = 32  # px
@@ -158,6 +158,13 @@ def content_features(layer: tuple[int, int], network: PhotoFeatures | None = Non
     if network is None:
         return vgg19_maps([layer])
     return FeatureMaps(network.stem(*layer), [network.layer(*layer)])
+
+
+def photo_maps(network: PhotoFeatures | None = None) -> FeatureMaps:
+    """The last map before each pooling, fine to coarse, of `network` or of the features that the book ships."""
+    network = network or load_photo_features()
+    stages, depth = len(network.config.widths), network.config.depth
+    return FeatureMaps(network.stem(stages, depth), [network.layer(stage + 1, depth) for stage in range(stages)])
 
 
 @torch.no_grad()

@@ -21,6 +21,7 @@ from lib.nn.diat import FacePipeline, PipelineConfig
 from lib.nn.dtn import DomainTransfer, DomainTransferConfig
 from lib.nn.maskface import FaceConfig, FaceModel
 from lib.nn.resnet_generator import ResnetConfig, ResnetGenerator
+from lib.nn.spade import SPADEGenerator, SPADEGeneratorConfig
 from lib.nn.srresnet import SRResNet, SRResNetConfig
 from lib.nn.stargan import LabelConfig, LabelGenerator
 from lib.nn.unet import UNetConfig, UNetGenerator
@@ -37,6 +38,7 @@ NETWORKS: dict[str, tuple[Any, type[nn.Module]]] = {
     "maskface": (FaceConfig, FaceModel),
     "diat": (PipelineConfig, FacePipeline),
     "dtn": (DomainTransferConfig, DomainTransfer),
+    "spade": (SPADEGeneratorConfig, SPADEGenerator),
 }
 """Name in a card -> config and class of a generator, built as ``Class(Config(**settings))``, with ``.config``."""
 

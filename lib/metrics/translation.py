@@ -6,7 +6,7 @@ true gaze, and the true picture in the other domain.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -16,7 +16,10 @@ from lib.metrics.checks import MeasureError
 from lib.metrics.reader import AttributeReader
 from lib.metrics.reconstruction import psnr
 
-__all__ = ["border", "by_scale", "dial_error", "explained", "kept", "sharpness", "translation_scores"]
+__all__ = [
+    "border", "by_scale", "contours", "dial_error", "explained", "kept", "sharpness", "strangeness",
+    "translation_scores",
+]  # fmt: skip
 
 BACKGROUND = 0
 _FLAT = 1e-12  # mean square of what rounding leaves of a flat region; one step of a byte is 6e-5
@@ -86,6 +89,54 @@ def by_scale(picture: Tensor, image: Tensor, mask: Tensor, *, scales: int = 4) -
         rows.append((float(own / other), float(both / (own * other).sqrt())))
         picture, image, inside = F.avg_pool2d(picture, 2), F.avg_pool2d(image, 2), -F.max_pool2d(-inside, 2)
     return rows
+
+
+def contours(picture: Tensor, truth: Tensor) -> float:
+    """Do the same edges run the same way? Correlation of the steps between neighbouring pixels, mean over pictures.
+
+    1 for the same contours in whatever contrast, -1 for the negative, 0 for a flat wall and for edges elsewhere. An
+    edge smeared over k pixels keeps 1 / sqrt(k), so the average of many pictures has hardly any.
+
+    Args:
+        picture, truth: (B, 3, H, W).
+
+    Raises:
+        MeasureError: the shapes differ, or a true picture is flat.
+    """
+    if picture.shape != truth.shape:
+        raise MeasureError(f"The pictures differ: {tuple(picture.shape)} and {tuple(truth.shape)}.")
+    a, b = (torch.cat([x.diff(dim=axis).flatten(1) for axis in (2, 3)], dim=1) for x in (picture, truth))
+    own, other = (x.square().sum(dim=1) for x in (a, b))
+    if bool((other <= _FLAT * other.numel()).any()):
+        raise MeasureError("A true picture is flat; there are no contours to find again.")
+    return float(((a * b).sum(dim=1) / (own * other).sqrt().clamp_min(_FLAT)).mean())
+
+
+@torch.no_grad()
+def strangeness(picture: Tensor, truth: Tensor, maps: Callable[[Tensor], Sequence[Tensor]]) -> float:
+    """How unlike its true partner a picture is, to a network: 0 the same, 1 as unlike as two different true pictures.
+
+    At each place the features are scaled to length 1 and their squared difference taken, mean over the places, sum
+    over the layers (LPIPS, Zhang et al. 2018, without its learned weights).
+
+    Args:
+        picture, truth: (B, 3, H, W), at least two.
+        maps: pictures -> feature maps (B, C, h, w); a `lib.losses.perceptual.FeatureMaps` that took no part in making
+            the pictures.
+
+    Raises:
+        MeasureError: the shapes differ, or the true pictures are all alike.
+    """
+    if picture.shape != truth.shape:
+        raise MeasureError(f"The pictures differ: {tuple(picture.shape)} and {tuple(truth.shape)}.")
+    found, right = ([F.normalize(layer.float(), dim=1) for layer in maps(x)] for x in (picture, truth))
+    own, others = (
+        sum(float((a - b.roll(turn, dims=0)).square().sum(dim=1).mean()) for a, b in zip(left, right, strict=True))
+        for left, turn in ((found, 0), (right, 1))
+    )
+    if others <= _FLAT:
+        raise MeasureError("The true pictures are all alike to this network; give at least two that differ.")
+    return own / others
 
 
 @torch.no_grad()

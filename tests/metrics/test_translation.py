@@ -10,7 +10,17 @@ from torch import Tensor
 
 from lib.metrics.checks import MeasureError
 from lib.metrics.reader import AttributeReader, ReaderConfig
-from lib.metrics.translation import border, by_scale, dial_error, explained, kept, sharpness, translation_scores
+from lib.metrics.translation import (
+    border,
+    by_scale,
+    contours,
+    dial_error,
+    explained,
+    kept,
+    sharpness,
+    strangeness,
+    translation_scores,
+)
 from lib.runtime import seeded
 
 
@@ -44,6 +54,71 @@ def test_sharpness() -> None:
     flat_above = image.clone()
     flat_above[:, :, :16] = 0
     assert sharpness(flat_above, image, mask) == pytest.approx(1)
+
+
+def test_contours_see_neither_contrast_nor_brightness() -> None:
+    """A copy, a pale one and a negative; a wall without any; another picture's."""
+    image, _ = scene()
+    assert contours(0.5 * image + 0.3, image) == pytest.approx(1)
+    assert contours(-image, image) == pytest.approx(-1)
+    assert contours(torch.full_like(image, 0.2), image) == 0
+    assert abs(contours(image.roll(1, 0), image)) < 0.05
+    with pytest.raises(MeasureError, match="flat"):
+        contours(image, torch.zeros_like(image))
+    with pytest.raises(MeasureError, match="differ"):
+        contours(image[:1], image)
+
+
+def test_contours_are_a_mean_over_pictures() -> None:
+    """A picture of strong contrast counts no more than a faint one."""
+    image, _ = scene()
+    truth = torch.cat([image[:1], 0.01 * image[1:2]])
+    assert contours(torch.cat([image[:1], -image[1:2]]), truth) == pytest.approx(0, abs=1e-4)
+
+
+def edge(at: int) -> Tensor:
+    """One sharp edge in front of column `at`."""
+    picture = -torch.ones(1, 3, 8, 32)
+    picture[..., at:] = 1
+    return picture
+
+
+def test_an_average_of_edges_pays_for_its_blur() -> None:
+    """By hand: a third of the step in three places, so the correlation with one step is 1 / sqrt(3)."""
+    average = torch.stack([edge(15), edge(16), edge(17)]).mean(dim=0)
+    assert contours(edge(16), edge(16)) == pytest.approx(1)
+    assert contours(average, edge(16)) == pytest.approx(3**-0.5)
+    assert contours(edge(20), edge(16)) == 0
+
+
+def colours(image: Tensor) -> list[Tensor]:
+    """The simplest network: the picture itself is the only map."""
+    return [image]
+
+
+def test_strangeness_is_zero_for_the_truth_and_one_for_another_true_picture() -> None:
+    image, _ = scene()
+    assert strangeness(image, image, colours) == 0
+    assert strangeness(image.roll(1, 0), image, colours) == pytest.approx(1)
+    assert strangeness(3 * image, image, colours) == pytest.approx(0, abs=1e-6)  # features are scaled to length 1
+    half = torch.cat([image[:2], image.roll(1, 0)[2:]])
+    assert 0.3 < strangeness(half, image, colours) < 0.7
+    with pytest.raises(MeasureError, match="all alike"):
+        strangeness(image, image[:1].expand_as(image), colours)
+    with pytest.raises(MeasureError, match="differ"):
+        strangeness(image[:2], image, colours)
+
+
+def test_strangeness_sums_over_layers() -> None:
+    """By hand: orthogonal unit vectors are 2 apart, opposite ones 4; the second layer is alike."""
+    truth = torch.zeros(2, 2, 1, 1)
+    truth[0, 0], truth[1, 1] = 1, 1
+    fake = -truth
+
+    def maps(x: Tensor) -> list[Tensor]:
+        return [x, x.abs()]
+
+    assert strangeness(fake, truth, maps) == pytest.approx((4 + 0) / (2 + 2))
 
 
 def test_border() -> None:

@@ -19,6 +19,7 @@ from lib.games.cyclegan_measures import measure, references
 from lib.games.cyclegan_study import BASES, MEASURES, PAIRS, VARIANTS, CycleGANStudyCommand, study_cyclegan
 from lib.games.cyclegan_train import CycleGANCommand, main, train_cyclegan
 from lib.games.game import GameError
+from lib.games.partner_measures import flat_competitors, partner_features, partner_scores
 from lib.games.study import load_study
 from lib.games.translator import Translator
 from lib.images import to_pil
@@ -65,6 +66,7 @@ def test_the_world_gives_two_translators_and_paired_scores(tmp_path: Path) -> No
     assert main(command(tmp_path, sheet=tmp_path / "sheet.png")) == 0
     scores = json.loads((tmp_path / "results" / "cyclegan_night.json").read_text())["measures"]
     assert {"psnr/there", "psnr/back", "miou/there", "lit/there", "lamps/rebuilt", "kid/back"} <= set(scores)
+    assert {"strangeness/there", "contours/back"} <= set(scores)
     assert (tmp_path / "sheet.png").exists()
     there, back = (Translator.load(tmp_path / "weights" / f"cyclegan_night_{way}.safetensors", runtime=CPU)
                    for way in ("there", "back"))  # fmt: skip
@@ -74,6 +76,18 @@ def test_the_world_gives_two_translators_and_paired_scores(tmp_path: Path) -> No
     assert again["psnr/back"] == pytest.approx(scores["psnr/back"], abs=1e-4)
     assert again["cycle/there"] == pytest.approx(scores["cycle/there"], abs=1e-4)
     assert there.translate(noise(3, 21, 34)).shape == (3, 21, 34)  # any size
+
+
+def test_the_upper_bound_learns_from_true_pairs(tmp_path: Path) -> None:
+    options = command(tmp_path, partners=True)
+    stream, _ = options.data(options.config(), torch.device("cpu"))
+    assert isinstance(stream, PairedPool)
+    assert main(options) == 0
+    path = tmp_path / "weights" / "cyclegan_night_pairs_there.safetensors"
+    assert "true pairs" in Translator.load(path, runtime=CPU).card["data"]
+    with pytest.raises(GameError, match="leave --partners out"):
+        own = command(tmp_path, partners=True, public="horse2zebra")
+        own.data(own.config(), torch.device("cpu"))
 
 
 def test_two_folders_of_ones_own_are_enough(tmp_path: Path) -> None:
@@ -175,6 +189,20 @@ def test_measures_of_known_translators() -> None:
     assert rows["copy"]["cycle/there"] == 0 and rows["copy"]["kid/there"] > scores["kid/there"] + 1
     assert rows["colours matched"]["psnr/there"] > rows["copy"]["psnr/there"] + 2
     assert rows["truth"]["lit/there"] > rows["truth"]["lit/back"] and "psnr/there" not in rows["truth"]
+
+
+def test_no_flat_picture_passes_for_the_partner() -> None:
+    """The mean of all nights wins decibels; neither contours nor features take it for the partner."""
+    pairs = true_pairs(facade_domains("night"), 12, 32)
+    pile = true_pairs(facade_domains("night"), 24, 32, split="train")["B"]
+    candidates = {"copy": pairs["A"], **flat_competitors(pile, 12)}
+    assert candidates["mean colour"].flatten(2).std(dim=2).max() == 0
+    maps, truth = partner_features(), pairs["B"]
+    rows = {name: partner_scores(picture, truth, maps) for name, picture in candidates.items()}
+    near = partner_scores(0.9 * truth, truth, maps)
+    assert rows["mean picture"]["psnr"] > rows["copy"]["psnr"] + 2
+    for row in rows.values():
+        assert row["strangeness"] > near["strangeness"] + 0.3 and row["contours"] < near["contours"] - 0.3
 
 
 # ----------------------------------------------------------------------------------------------------- study
