@@ -107,6 +107,24 @@ COMMANDS = (
         "main",
     ),
     Command(
+        ("train", "singan"),
+        "train SinGAN, a pyramid of small GANs, on a bundled photo",
+        "lib.games.singan_train",
+        "main",
+    ),
+    Command(
+        ("train", "spade"),
+        "train SPADE: facades from label maps, heard after every norm",
+        "lib.games.spade_train",
+        "main",
+    ),
+    Command(
+        ("train", "spade-photo"),
+        "train SPADE on warps of one bundled photo, for comparison",
+        "lib.baselines.spade_photo",
+        "main",
+    ),
+    Command(
         ("train", "reader"),
         "train the network that reads the attributes of a world's pictures",
         "lib.games.reader_train",
@@ -194,6 +212,12 @@ COMMANDS = (
         ("ablate", "maskface"),
         "mask-guided faces with each choice of terms, and without each part of ours",
         "lib.games.maskface_study",
+        "main",
+    ),
+    Command(
+        ("evaluate", "analogy"),
+        "every competitor on the same photos, layouts and scenes with a known answer: one table",
+        "lib.baselines.comparison",
         "main",
     ),
     Command(

@@ -27,6 +27,7 @@ from torch import Tensor
 
 from lib.baselines.inputs import PaintError, check_inputs, one_hot_layouts
 from lib.baselines.texture_by_numbers import gaussian_weights
+from lib.book.equations import equation
 from lib.losses.patches import extract_patches
 
 __all__ = ["Neighbours", "level_sizes", "normalised_matches", "paint"]
@@ -181,6 +182,7 @@ def _replace(
     return F.fold(said[None], shape, size) / F.fold(window.expand_as(said)[None], shape, size)
 
 
+@equation("11.6", tests="tests/wiring/test_baselines_patches.py::test_matches_equal_the_formula")
 def normalised_matches(
     queries: Tensor,
     keys: Tensor,

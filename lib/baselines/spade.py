@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from lib.baselines.inputs import check_inputs
 from lib.data.single_photo import SinglePhoto, StreamConfig
@@ -21,9 +21,10 @@ from lib.games.spade import Spade, SpadeConfig
 from lib.nn.spade import SPADEGenerator
 from lib.runtime import Runtime, seeded
 from lib.training.ema import EMA
+from lib.training.history import History
 from lib.training.play import Callback, play
 
-__all__ = ["TruePairs", "paint", "train_on_photo"]
+__all__ = ["TruePairs", "paint", "photo_settings", "train_on_photo"]
 
 
 class TruePairs:
@@ -52,10 +53,16 @@ class TruePairs:
         self.photos.load_state_dict(state)
 
 
+def photo_settings() -> SpadeConfig:
+    """What suits one photo at 128 px: a smaller G, one warp in a batch, both players equally fast."""
+    return SpadeConfig.quick(width=14, perceptual=4.0, batch=1, rounds=500, lr_g=1.5e-3, lr_d=1.5e-3)
+
+
 def train_on_photo(
     photo: Tensor, layout: Tensor, config: SpadeConfig | None = None, *, seed: int = 0,
-    runtime: Runtime | None = None, budget_s: float | None = None, checkpoint: str | Path | None = None,
-    resume: bool = False, on_round: Callback | Sequence[Callback] = (),
+    perceptual: nn.Module | None = None, runtime: Runtime | None = None, budget_s: float | None = None,
+    checkpoint: str | Path | None = None, resume: bool = False, history: History | None = None,
+    on_round: Callback | Sequence[Callback] = (),
 ) -> SPADEGenerator:  # fmt: skip
     """Train SPADE on warps of one photo and return the generator, averaged where the config says so.
 
@@ -64,8 +71,9 @@ def train_on_photo(
         layout: (H, W), class indices; K is one more than the largest.
         config: default `SpadeConfig.quick()`; its `size` has no effect, the photo's own counts.
         seed: of weights and warps.
+        perceptual: features of the perceptual term, as in `Spade`; None leaves it out.
         runtime: device and dtype; default the fastest.
-        budget_s, checkpoint, resume, on_round: as in `lib.training.play.play`.
+        budget_s, checkpoint, resume, history, on_round: as in `lib.training.play.play`.
 
     Raises:
         PaintError: photo and layout do not fit, or are too small for the config's generator.
@@ -75,7 +83,7 @@ def train_on_photo(
     check_inputs(photo, layout, layout, least=config.network(classes).least_side)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        game = Spade(classes, config)
+        game = Spade(classes, config, perceptual=perceptual)
     runtime.place(game)
     stream = SinglePhoto(
         photo.float().to(runtime.device), one_hot(layout[None].to(runtime.device), classes),
@@ -84,7 +92,7 @@ def train_on_photo(
     ema = EMA(game.G, config.ema) if config.ema else None
     play(
         game, TruePairs(stream), config.rounds, optimisers=config.optimisers(), schedule=config.learning_rate, ema=ema,
-        runtime=runtime, budget_s=budget_s, checkpoint=checkpoint, resume=resume, on_round=on_round,
+        runtime=runtime, budget_s=budget_s, checkpoint=checkpoint, resume=resume, history=history, on_round=on_round,
     )  # fmt: skip
     trained = game.G if ema is None else ema.module
     assert isinstance(trained, SPADEGenerator)

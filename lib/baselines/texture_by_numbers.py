@@ -25,8 +25,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lib.baselines.inputs import PaintError, check_inputs, one_hot_layouts
+from lib.book.equations import equation
 
-__all__ = ["CAUSAL", "Numbers", "TextureByNumbers", "gaussian_pyramid", "gaussian_weights", "paint", "synthesise"]
+__all__ = [
+    "CAUSAL", "Numbers", "TextureByNumbers", "gaussian_pyramid", "gaussian_weights", "paint", "prefers_coherent",
+    "synthesise", "wavefronts",
+]  # fmt: skip
 
 CAUSAL = tuple((dy, dx) for dy in (-2, -1, 0) for dx in range(-2, 3) if (dy, dx) < (0, 0))
 """The 12 offsets (dy, dx) of a 5x5 neighbourhood that are filled before its centre."""
@@ -48,7 +52,7 @@ class Numbers:
     """
 
     levels: int = 4
-    kappa: float = 5.0
+    kappa: float = 1.0
     label_weight: float = 2.0
     place_weight: float = 0.05
 
@@ -81,6 +85,7 @@ def paint(photo: Tensor, layout: Tensor, target: Tensor, settings: Numbers | Non
 
 
 @torch.no_grad()
+@equation("11.1", tests="tests/wiring/test_baselines_patches.py::test_wavefronts_equal_the_naive_raster_order")
 def synthesise(photo: Tensor, layout: Tensor, target: Tensor, settings: Numbers | None = None) -> TextureByNumbers:
     """Run texture-by-numbers, coarse to fine. It is deterministic and takes time in H*W * H'*W'.
 
@@ -105,8 +110,8 @@ def synthesise(photo: Tensor, layout: Tensor, target: Tensor, settings: Numbers 
         keys = _fixed_features(layouts[level], None if coarse is None else coarse[:2], settings)
         queries = _fixed_features(targets[level], None if coarse is None else coarse[2:], settings)
         height, width = targets[level].shape[2:]
-        fill = _Fill(photos[level][0], keys, queries, (height, width), settings.kappa * 2.0**-level)
-        for front in _wavefronts(height, width, photo.device):
+        fill = _Fill(photos[level][0], keys, queries, (height, width), settings.kappa, level)
+        for front in wavefronts(height, width, photo.device):
             fill.step(front)
         below = fill.image()
     assert below is not None  # depth >= 1
@@ -176,7 +181,13 @@ def _parents(height: int, width: int, coarse_width: int, device: torch.device) -
     return (ys[:, None] * coarse_width + xs).flatten()
 
 
-def _wavefronts(height: int, width: int, device: torch.device) -> list[Tensor]:
+@equation("11.2", tests="tests/wiring/test_baselines_patches.py::test_a_coherent_copy_may_be_worse_by_kappa")
+def prefers_coherent(coherent: Tensor, nearest: Tensor, *, kappa: float, level: int = 0) -> Tensor:
+    """Whether to continue a neighbour's copy: d(coherent) <= d(nearest) * (1 + 2^-level kappa), level 0 the finest."""
+    return coherent <= nearest * (1 + kappa * 2.0**-level)
+
+
+def wavefronts(height: int, width: int, device: torch.device | str = "cpu") -> list[Tensor]:
     """Pixels y*W + x with equal x + 3y, front by front: (y-1, x+2) and (y, x-1) are one front earlier."""
     ys, xs = torch.arange(height), torch.arange(width)
     time = (xs + 3 * ys[:, None]).flatten()
@@ -192,8 +203,10 @@ class _Fill:
     the weighted mean of (B'(q + o) - A'(p + o))^2. Both are one matrix product per wavefront.
     """
 
-    def __init__(self, photo: Tensor, keys: Tensor, queries: Tensor, shape: tuple[int, int], slack: float) -> None:
-        self.slack, self.shape, self.size = slack, shape, (photo.shape[1], photo.shape[2])
+    def __init__(
+        self, photo: Tensor, keys: Tensor, queries: Tensor, shape: tuple[int, int], kappa: float, level: int
+    ) -> None:  # fmt: skip
+        self.kappa, self.level, self.shape, self.size = kappa, level, shape, (photo.shape[1], photo.shape[2])
         device = photo.device
         weights = gaussian_weights(5, photo)[: len(CAUSAL)]
         self.root = (weights / weights.sum() / photo.shape[0]).sqrt()
@@ -223,7 +236,7 @@ class _Fill:
         candidates = torch.cat([nearest, continued], dim=1)  # (n, 1 + 12)
         distance = self._distances(query, known, candidates)
         best = distance[:, 1:].masked_fill(~possible, torch.inf).min(dim=1)
-        coherent = best.values <= distance[:, 0] * (1 + self.slack)
+        coherent = prefers_coherent(best.values, distance[:, 0], kappa=self.kappa, level=self.level)
         chosen = torch.where(coherent, continued.gather(1, best.indices[:, None])[:, 0], nearest[:, 0])
         self.source[front] = chosen
         self.coherent[front] = coherent

@@ -19,6 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from lib.book.equations import equation
 from lib.data.single_photo import CELL
 from lib.games.analogist import Analogist, refined
 from lib.labelmaps import LabelError, LabelMap
@@ -55,6 +56,13 @@ def paint_fine(
     return picture[0].clamp(-1, 1)
 
 
+@equation(
+    "12.18",
+    tests="tests/wiring/test_fine_painting.py::test_a_trusted_copy_that_the_painting_agrees_with_stays_as_it_is",
+)
+@equation(
+    "13.3", tests="tests/wiring/test_fine_painting.py::test_a_trusted_copy_that_the_painting_agrees_with_stays_as_it_is"
+)
 def with_detail(small: Tensor, copied: Tensor, gate: Tensor) -> Tensor:
     """up(small) + (1 - up(gate)) * (copied - up(down(copied))): low frequencies of one, detail of the other.
 

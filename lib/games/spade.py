@@ -20,6 +20,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
+from lib.book.equations import equation
 from lib.games.game import Game, GameError, Turn
 from lib.losses.adversarial import at_least_float32, feature_matching, hinge_fake, hinge_real
 from lib.nn.multiscale import Judgement, MultiscaleDiscriminator
@@ -94,6 +95,7 @@ class SpadeConfig:
         return min(1.0, 2 * (1 - progress) + 0.02)
 
 
+@equation("11.11", tests="tests/wiring/test_spade.py::test_terms_are_the_papers")
 class Spade(Game):
     """The game on pairs.
 
@@ -146,6 +148,7 @@ def over_scales(loss: Callable[[Tensor], Tensor], judgement: Judgement) -> Tenso
     return torch.stack([loss(answers[-1]) for answers in judgement]).mean()
 
 
+@equation("11.12", tests="tests/wiring/test_spade.py::test_matched_features_leave_the_logits_out")
 def matched_features(fake: Judgement, real: Judgement) -> Tensor:
     """Feature matching in a multi-scale D: sum over hidden layers of the mean gap, averaged over scales.
 
@@ -158,6 +161,7 @@ def matched_features(fake: Judgement, real: Judgement) -> Tensor:
     return torch.stack(gaps).mean()
 
 
+@equation("11.13", tests="tests/wiring/test_spade.py::test_weights_of_the_perceptual_layers")
 def feature_gap(fake: Sequence[Tensor], real: Sequence[Tensor]) -> Tensor:
     """sum_l w_l mean |phi_l(fake) - phi_l(real)|; of L layers the last weighs 1, the others 2^-L, …, 1/8, 1/4.
 

@@ -1,4 +1,4 @@
-"""What the commands ``python -m lib ablate …`` share: their options, and a file that grows with every run."""
+"""What ``python -m lib ablate …`` and ``evaluate …`` share: their options, and a file that grows with every run."""
 
 from __future__ import annotations
 
@@ -11,22 +11,18 @@ from lib.games.command import ProfiledCommand
 from lib.games.study import Study, StudyProgress, load_study
 from lib.runtime import profile
 
-__all__ = ["StudyCommand"]
+__all__ = ["RecordedCommand", "StudyCommand"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class StudyCommand(ProfiledCommand):
-    """The options of every study.
+class RecordedCommand(ProfiledCommand):
+    """A study and its file.
 
     The file --out is written after each run. If it exists, its runs are kept and only the others are made.
     """
 
     out: Path
     """JSON file for the result"""
-    seeds: tuple[int, ...] = (0, 1, 2)
-    """one training of each variant for each seed"""
-    variants: tuple[str, ...] = ()
-    """default: all of them"""
 
     def known(self) -> Study | None:
         """The earlier result in the file, if there is one.
@@ -51,6 +47,16 @@ class StudyCommand(ProfiledCommand):
         study = run(report)
         print(f"wrote {self.out}\n\n{study.markdown_table()}")
         return 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyCommand(RecordedCommand):
+    """The options of every study of trainings."""
+
+    seeds: tuple[int, ...] = (0, 1, 2)
+    """one training of each variant for each seed"""
+    variants: tuple[str, ...] = ()
+    """default: all of them"""
 
     def shell(self, *words: str) -> str:
         """How to repeat this from a shell, with the words that are the study's own; folders are left out."""

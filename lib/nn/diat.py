@@ -61,7 +61,7 @@ class TransformNetwork(nn.Module):
                 assert isinstance(doubling, ConvLayer)
                 doubling.conv = nn.Sequential(doubling.conv, Blur())
         if c.output == "change":
-            nn.init.normal_(self.paint.weight, std=0.1 / (49 * c.width) ** 0.5)
+            nn.init.normal_(self.paint.weight, std=0.01 / (49 * c.width) ** 0.5)  # it starts as x, all but exactly
         elif c.output == "coat":
             # It also sees x itself: the norms of the layers forget how dark a skin is.
             self.paint = nn.Conv2d(c.width + 3, 4, 7, padding=3, padding_mode=c.padding)

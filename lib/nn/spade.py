@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
+from lib.book.equations import equation
 from lib.nn.blocks import SLOPE
 from lib.nn.dcgan import NetworkError
 from lib.nn.padding import cut, pad_to_multiple
@@ -70,6 +71,7 @@ class SPADEGeneratorConfig:
         return int(2 ** (self.doublings + 1))
 
 
+@equation("11.10", tests="tests/wiring/test_spade.py::test_spade_is_its_formula")
 class SPADE(nn.Module):
     """Spatially adaptive normalisation: features (B, C, h, w) and a layout (B, K, H, W) -> (B, C, h, w).
 

@@ -77,7 +77,7 @@ def test_several_targets_in_one_pass_are_painted_as_one_by_one(trained: Analogis
 
 
 def test_one_pass_needs_targets_of_one_size(trained: Analogist) -> None:
-    with pytest.raises(LabelError, match=r"must have one size, not 48 x 32 px and 64 x 40 px: use target\.resized"):
+    with pytest.raises(LabelError, match=r"must have one size, not 48 x 32 and 64 x 40 px: use target\.resized"):
         trained.paint_all([layout(), layout(40, 64)])
     with pytest.raises(LabelError, match="must have one size, not none at all"):
         trained.paint_all([])

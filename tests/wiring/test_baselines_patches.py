@@ -15,7 +15,7 @@ from torch import Tensor
 from lib.baselines import patch_neighbours, texture_by_numbers
 from lib.baselines.inputs import PaintError, one_hot_layouts
 from lib.baselines.patch_neighbours import Neighbours, level_sizes, normalised_matches
-from lib.baselines.texture_by_numbers import CAUSAL, Numbers, gaussian_pyramid, synthesise
+from lib.baselines.texture_by_numbers import CAUSAL, Numbers, gaussian_pyramid, prefers_coherent, synthesise, wavefronts
 from lib.losses.patches import patch_coherence
 from tests.scenes import generator, labels, noise, photo
 
@@ -135,6 +135,25 @@ def test_wavefronts_equal_the_naive_raster_order(kappa: float) -> None:
     assert np.array_equal(fast.source.numpy(), slow[..., 0] * 20 + slow[..., 1])
     assert np.array_equal(fast.coherent.numpy(), slow[..., 2] > 0)
     assert 0 < fast.coherent.float().mean() < 1  # both branches were taken
+
+
+def test_a_coherent_copy_may_be_worse_by_kappa() -> None:
+    nearest, coherent = torch.tensor([1.0, 1.0, 0.0]), torch.tensor([2.9, 3.1, 0.1])
+    assert prefers_coherent(coherent, nearest, kappa=2.0).tolist() == [True, False, False]
+    assert not bool(prefers_coherent(coherent, nearest, kappa=2.0, level=1).any())
+    assert bool(prefers_coherent(nearest, nearest, kappa=0.0).all())
+
+
+def test_a_pixel_comes_after_all_that_it_waits_for() -> None:
+    fronts = wavefronts(5, 7)
+    time = torch.zeros(35, dtype=torch.int64)
+    for number, front in enumerate(fronts):
+        time[front] = number
+    assert sorted(torch.cat(fronts).tolist()) == list(range(35)) and len(fronts) == 7 + 3 * 4
+    for y, x in np.ndindex(5, 7):
+        for dy, dx in CAUSAL:
+            if y + dy >= 0 and 0 <= x + dx < 7:
+                assert time[(y + dy) * 7 + x + dx] < time[y * 7 + x]
 
 
 def test_float32_search_rarely_differs_from_float64() -> None:

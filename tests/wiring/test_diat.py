@@ -31,8 +31,8 @@ from lib.games.translator import Translator
 from lib.losses.diat import content_loss
 from lib.losses.perceptual import FeatureMaps
 from lib.metrics.checks import MeasureError
-from lib.metrics.identity import FaceIdentifier, IdentifierConfig, identity_scores
-from lib.metrics.reader import AttributeReader, ReaderConfig
+from lib.metrics.identity import FaceIdentifier, IdentifierConfig, identity_scores, load_identifier
+from lib.metrics.reader import AttributeReader, ReaderConfig, load_reader
 from lib.nn.dcgan import NetworkError
 from lib.nn.denoiser import Denoiser
 from lib.nn.diat import AttributeDiscriminator, FacePipeline, Output, PipelineConfig, TransformConfig, TransformNetwork
@@ -220,7 +220,7 @@ def test_t_turns_towards_the_guided_set_and_stays_near_x() -> None:
     mean = {}
     for identity in (0.0, 300.0):
         game = tiny(output="change", identity=identity, gamma=0.0)
-        play(game, Repeat(data), 40, optimisers=OptimConfig(lr=5e-3))
+        play(game, Repeat(data), 20, optimisers=OptimConfig(lr=5e-3))
         mean[identity] = float(game.T(data["A"]).detach().mean())
     assert mean[0.0] > mean[300.0] + 0.15
 
@@ -473,3 +473,16 @@ def test_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     save_weights(tmp_path / "other.safetensors", nn.Linear(1, 1), {"config": {"depth": 3}})
     with pytest.raises(CheckpointError, match="no denoiser"):
         load_denoiser(tmp_path / "other.safetensors")
+
+
+@pytest.mark.parametrize("name", ["smile", "glasses", "age", "gender"])
+def test_the_shipped_models_give_the_attribute_and_keep_the_person(name: str) -> None:
+    translator = Translator.load(diat_train.DENOISER.with_name(f"diat_{name}.safetensors"), runtime=CPU)
+    task, size = task_named(name), translator.card["config"]["size"]
+    before, after = before_and_after(task, 24, size)
+    judges = load_reader("faces"), load_identifier("faces_witness")
+    rows = {"copy": before["image"], "made": translator.paint(before["image"])}
+    scores = {row: scored(picture, before, after, task.attribute, *judges) for row, picture in rows.items()}
+    assert scores["made"]["attribute"] > scores["copy"]["attribute"] + 0.3, scores
+    assert scores["made"]["identity/same"] > 0.9 and scores["made"]["identity/rank1"] > 0.8
+    assert translator.card["config"]["task"] == name and translator.card["metrics"]["enhanced/attribute"] > 0.5

@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 import torch
 
+from lib.book.paths import repository_root
 from lib.data.worlds.faces import Faces
 from lib.games import diat_study, diat_train
 from lib.games.diat import DIATConfig
-from lib.games.diat_study import BASES, SWEEP, VARIANTS, DIATStudyCommand, School, main, reference_rows, study_diat
+from lib.games.diat_study import (
+    BASES,
+    SWEEP,
+    TEST,
+    VARIANTS,
+    DIATStudyCommand,
+    School,
+    main,
+    reference_rows,
+    study_diat,
+)
 from lib.games.diat_train import DIATCommand, train_transform
-from lib.games.study import load_study
+from lib.games.study import Study, continued, load_study
 from lib.metrics.identity import FaceIdentifier, IdentifierConfig
 from lib.metrics.reader import AttributeReader, ReaderConfig
 from lib.nn.denoiser import Denoiser
@@ -70,6 +81,14 @@ def test_variants_differ_and_are_measured(tmp_path: Path) -> None:
     assert load_study(tmp_path / "study.json").rows.keys() == study.rows.keys()
     with pytest.raises(ValueError, match="no variant 'DIAT-B'"):
         study_diat(school(), ["DIAT-B"], (0,))
+
+
+def test_the_recorded_study_can_be_continued() -> None:
+    """What `quick` trains today is what was recorded: a new variant still stands beside the old ones."""
+    recorded = load_study(repository_root() / "assets" / "results" / "diat_ablation.json")
+    facts = asdict(DIATConfig.quick()) | {"test": TEST}
+    today = continued(Study("diat", facts, recorded.measures, BASES), recorded)
+    assert set(SWEEP) | {"DIAT", "DIAT-A", "no identity"} <= set(today.variants)
 
 
 def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
