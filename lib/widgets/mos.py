@@ -12,15 +12,13 @@ Nothing here draws; `lib.widgets.mos_view` does.
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
-from lib.widgets.sessions import Session, bootstrap_shares
+from lib.widgets.sessions import Session, bootstrap_shares, csv_text
 
 __all__ = ["SCALE", "Item", "Opinion", "RatingError", "RatingSession", "summarise"]
 
@@ -127,22 +125,19 @@ class RatingSession(Session[Item, int]):
         Raises:
             RatingError: this is no session.
         """
-        try:
-            session = cls(state["images"], state["methods"], calibration=state["calibration"],
-                          seed=int(state["seed"]), rater=str(state["rater"]))  # fmt: skip
-            for score in state["scores"]:
-                session.rate(score)
-        except (KeyError, TypeError, ValueError) as error:
-            raise RatingError(f"This is no rating session ({error}); begin a new one.") from error
-        return session
+        return cls._again(
+            lambda: cls(state["images"], state["methods"], calibration=state["calibration"],
+                        seed=int(state["seed"]), rater=str(state["rater"])),
+            lambda: state["scores"],
+        )  # fmt: skip
+
+    def _give(self, answer: Any) -> None:
+        self.rate(answer)
 
     def to_csv(self) -> str:
         """One line for each rating: rater, image, method, score, in the order in which they were given."""
-        table = io.StringIO()
-        writer = csv.writer(table, lineterminator="\n")
-        writer.writerow(["rater", "image", "method", "score"])
-        writer.writerows([self.rater, item.image, item.method, score] for item, score in self.ratings)
-        return table.getvalue()
+        rows = [(self.rater, item.image, item.method, score) for item, score in self.ratings]
+        return csv_text(["rater", "image", "method", "score"], rows)
 
 
 def summarise(sessions: Sequence[RatingSession], *, resamples: int = 2000, seed: int = 0) -> dict[str, Opinion]:

@@ -11,8 +11,6 @@ Nothing here draws; `lib.widgets.ranking_view` does.
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from string import ascii_uppercase
@@ -21,7 +19,7 @@ from typing import Any, Self
 import torch
 
 from lib.book.equations import equation
-from lib.widgets.sessions import Session, bootstrap_shares
+from lib.widgets.sessions import Session, bootstrap_shares, csv_text
 
 __all__ = ["APPEARANCE", "LAYOUT", "RankShares", "RankingError", "RankingSession", "Sheet", "shares"]
 
@@ -137,25 +135,23 @@ class RankingSession(Session[Sheet, str]):
         Raises:
             RankingError: this is no session.
         """
-        try:
-            session = cls(state["images"], state["methods"], question=str(state["question"]),
-                          seed=int(state["seed"]), rater=str(state["rater"]))  # fmt: skip
-            for order in state["answers"]:
-                session.rank(order)
-        except (KeyError, TypeError, ValueError) as error:
-            raise RankingError(f"This is no ranking session ({error}); begin a new one.") from error
-        return session
+        return cls._again(
+            lambda: cls(state["images"], state["methods"], question=str(state["question"]),
+                        seed=int(state["seed"]), rater=str(state["rater"])),
+            lambda: state["answers"],
+        )  # fmt: skip
+
+    def _give(self, answer: Any) -> None:
+        self.rank(answer)
 
     def to_csv(self) -> str:
         """One line for each place: rater, image, method, rank (1 is best), letter on the sheet."""
-        table = io.StringIO()
-        writer = csv.writer(table, lineterminator="\n")
-        writer.writerow(["rater", "image", "method", "rank", "letter"])
-        for sheet, (image, methods) in zip(self.items, self.rankings, strict=False):
-            for place, method in enumerate(methods, start=1):
-                letter = sheet.letters[sheet.methods.index(method)]
-                writer.writerow([self.rater, image, method, place, letter])
-        return table.getvalue()
+        rows = [
+            (self.rater, image, method, place, sheet.letters[sheet.methods.index(method)])
+            for sheet, (image, methods) in zip(self.items, self.rankings, strict=False)
+            for place, method in enumerate(methods, start=1)
+        ]
+        return csv_text(["rater", "image", "method", "rank", "letter"], rows)
 
 
 @equation("13.5", tests="tests/widgets/test_ranking.py::test_raters_of_one_picture_do_not_count_as_pictures")

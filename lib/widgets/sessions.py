@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
@@ -13,7 +15,7 @@ from torch import Tensor
 
 from lib.images import write_atomically
 
-__all__ = ["Session", "bootstrap_shares"]
+__all__ = ["Session", "bootstrap_shares", "csv_text"]
 
 
 Question = TypeVar("Question")
@@ -62,6 +64,25 @@ class Session(ABC, Generic[Question, Answer]):
     def from_dict(cls, state: Mapping[str, Any]) -> Self:
         """A session as it was, at the place where it was left."""
 
+    @classmethod
+    def _again(cls, build: Callable[[], Self], answers: Callable[[], Iterable[Any]]) -> Self:
+        """Begin as the stored session began, and give its answers again.
+
+        Args:
+            build, answers: read the stored state; what they raise means that it is damaged.
+        """
+        try:
+            session = build()
+            for answer in answers():
+                session._give(answer)
+        except (KeyError, TypeError, ValueError) as error:
+            raise cls.error(f"This is no {cls.kind} ({error}); begin a new one.") from error
+        return session
+
+    @abstractmethod
+    def _give(self, answer: Any) -> None:
+        """Take one stored answer to the current question, checked."""
+
     def save(self, path: str | Path) -> None:
         """Write everything to a JSON file, at once or not at all."""
         write_atomically(path, (json.dumps(self.as_dict(), indent=1) + "\n").encode())
@@ -80,6 +101,15 @@ class Session(ABC, Generic[Question, Answer]):
         if not isinstance(state, dict):
             raise cls.error(f"{path} holds no {cls.kind}; begin a new one.")
         return cls.from_dict(state)
+
+
+def csv_text(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """A table as comma-separated values, one line a row."""
+    table = io.StringIO()
+    writer = csv.writer(table, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+    return table.getvalue()
 
 
 def bootstrap_shares(sums: Tensor, counts: Tensor, *, resamples: int, seed: int) -> tuple[Tensor, Tensor, Tensor]:
