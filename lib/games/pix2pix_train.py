@@ -18,7 +18,7 @@ from lib.data.worlds.world import Split, WorldStream, collect
 from lib.games.pix2pix import LOSS_ABLATION, Pix2Pix, Pix2PixConfig
 from lib.games.pix2pix_measures import measure
 from lib.games.translator import Translator
-from lib.games.translator_train import TranslatorCommand, write_sheet
+from lib.games.translator_train import TranslatorCommand
 from lib.metrics.segmentation_score import load_parser
 from lib.runtime import RunCard, Runtime, seeded
 from lib.training.history import History
@@ -166,9 +166,7 @@ def main(config: Pix2PixCommand) -> int:
     pairs = held_out_pairs(chosen, config.pairs)
     data = f"{chosen.data}, {chosen.task} to pictures at {chosen.size} px; measured on {config.pairs} held-out pairs"
     scores = measure(translator, pairs, parser)
-    config.publish(name, translator, chosen, data=data, scores=scores, history=history, card=card)
-    if config.sheet is not None:
-        write_sheet(config.sheet, translator, pairs)
+    config.publish(name, translator, chosen, data=data, scores=scores, history=history, card=card, pairs=pairs)
     return 0
 
 

@@ -15,7 +15,7 @@ from lib.games.pix2pix_measures import measure
 from lib.games.pix2pix_train import condition_of, held_out_pairs, pool_stream, training_pool, training_stream
 from lib.games.spade import Spade, SpadeConfig
 from lib.games.translator import Translator
-from lib.games.translator_train import TranslatorCommand, write_sheet
+from lib.games.translator_train import TranslatorCommand
 from lib.losses.perceptual import vgg19_maps
 from lib.metrics.segmentation_score import load_parser
 from lib.nn.spade import SPADEGenerator
@@ -136,7 +136,5 @@ def main(config: SpadeCommand) -> int:
     pairs = held_out_pairs(pairs_of(chosen), config.pairs)
     data = f"facades, labels to pictures at {chosen.size} px; measured on {config.pairs} held-out pairs"
     scores = measure(translator, pairs, parser)
-    config.publish(name, translator, chosen, data=data, scores=scores, history=history, card=card)
-    if config.sheet is not None:
-        write_sheet(config.sheet, translator, pairs)
+    config.publish(name, translator, chosen, data=data, scores=scores, history=history, card=card, pairs=pairs)
     return 0

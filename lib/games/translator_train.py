@@ -39,7 +39,7 @@ class TranslatorCommand(TrainingCommand):
 
     def publish(
         self, name: str, translator: Translator, config: Any, *, data: str, scores: Mapping[str, float],
-        history: History, card: RunCard,
+        history: History, card: RunCard, pairs: Mapping[str, Tensor] | None = None,
     ) -> None:  # fmt: skip
         """Write NAME.safetensors with its card and NAME.json with the run and its measures, and show these.
 
@@ -47,6 +47,7 @@ class TranslatorCommand(TrainingCommand):
             config: dataclass with everything that was chosen for the training.
             data: one sentence on what was learned from and measured on.
             scores: the measures.
+            pairs: what `write_sheet` shows, where --sheet asks for one.
         """
         translator.save(
             self.checkpoints / f"{name}.safetensors", config=config, seed=self.seed, data=data, metrics=scores,
@@ -55,6 +56,8 @@ class TranslatorCommand(TrainingCommand):
         record = {"run": card.as_dict(), "config": asdict(config), "rounds": len(history), "measures": dict(scores)}
         self.record(name, record)
         print(json.dumps(dict(scores), indent=1))
+        if self.sheet is not None and pairs is not None:
+            write_sheet(self.sheet, translator, pairs)
 
 
 def write_sheet(path: Path, translator: Translator, pairs: Mapping[str, Tensor], *, count: int = 8) -> None:

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from lib.widgets.mos import SCALE, RatingError, RatingSession, summarise
 from lib.widgets.mos_view import headline, opinion_rows, rating_view, static_view
+from tests.blind_views import broken_after_one
 
 IMAGES, METHODS = ["cat", "face", "brick"], ["nearest", "bicubic", "SRGAN", "truth"]
 answers = st.lists(st.integers(1, 5), max_size=12)
@@ -176,13 +177,8 @@ def test_the_view_is_blind_and_follows_the_clicks(tmp_path: Path) -> None:
 
 
 def test_errors_of_a_click_are_shown_in_the_view() -> None:
-    def broken(image: str, method: str) -> Tensor:
-        if there.position:
-            raise OSError("no such picture")
-        return paint(image, method)
-
     there = session()
-    said, _, row = rating_view(there, broken).children
+    said, _, row = rating_view(there, broken_after_one(there, paint)).children
     row.children[0].click()
     assert "no such picture" in said.value
 

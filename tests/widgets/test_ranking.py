@@ -17,6 +17,7 @@ from torch import Tensor
 
 from lib.widgets.ranking import APPEARANCE, RankingError, RankingSession, Sheet, shares
 from lib.widgets.ranking_view import headline, ranking_rows, ranking_view, sheet_picture
+from tests.blind_views import broken_after_one
 
 IMAGES, METHODS = ["flower", "china", "astronaut", "cat"], ["SinGAN", "SPADE", "ours"]
 orders = st.permutations("ABC").map("".join)
@@ -192,13 +193,8 @@ def test_a_half_given_ranking_is_taken_back_first() -> None:
 
 
 def test_errors_of_a_click_are_shown_in_the_view() -> None:
-    def broken(image: str, method: str) -> Tensor:
-        if there.position:
-            raise OSError("no such picture")
-        return paint(image, method)
-
     there = session()
-    said, _, row = ranking_view(there, left, broken).children
+    said, _, row = ranking_view(there, left, broken_after_one(there, paint)).children
     row.children[1].click()
     row.children[2].click()
     assert "no such picture" in said.value
