@@ -54,6 +54,7 @@ class StarGANConfig:
     n_critic: int = 5  # turns of D in a round, each on its own pictures
     classes: float = 1.0  # lambda_cls
     cycle: float = 10.0  # lambda_rec
+    doubt: float = 0.0  # D's class loss on fakes, under their old labels, over that on real pictures (ours)
     told: bool = False  # D's source score hears the label (ours): a real face with another label is no real pair
     warm: int = 0  # rounds in the beginning in which D alone plays, and only learns the labels (ours)
     leave: float = 0.0  # how often a group is left open (ours): zeros, and the picture is to keep its own value
@@ -68,7 +69,8 @@ class StarGANConfig:
     def quick(cls, **changes: Any) -> StarGANConfig:
         """Half a minute on two cores: what the chapter trains before your eyes."""
         small: dict[str, Any] = {
-            "width": 8, "told": False, "warm": 60, "leave": 0.25, "rounds": 450, "lr": 1e-3, "d_rate": 3.0, "ema": 0.98,
+            "width": 8, "told": False, "doubt": 0.0, "warm": 60, "leave": 0.25, "rounds": 450, "lr": 1e-3,
+            "d_rate": 3.0, "ema": 0.98,
         }  # fmt: skip
         return cls.shipped(**small | changes)
 
@@ -78,8 +80,8 @@ class StarGANConfig:
         settings: dict[str, Any] = {
             "size": 32, "width": 16, "blocks": 3, "halvings": 1, "edit": True, "smooth": True, "d_width": 32,
             "d_layers": 3, "n_critic": 1, "loss": "non-saturating", "gp": 0.0, "r1": 0.05, "every": 4, "classes": 0.5,
-            "cycle": 2.0, "told": True, "warm": 150, "leave": 0.1, "batch": 16, "rounds": 4000, "lr": 2e-3,
-            "d_rate": 1.5, "beta2": 0.99, "ema": 0.995,
+            "doubt": 0.3, "cycle": 2.0, "told": True, "warm": 150, "leave": 0.1, "batch": 16, "rounds": 4000,
+            "lr": 2e-3, "d_rate": 1.5, "beta2": 0.99, "ema": 0.995,
         }  # fmt: skip
         return cls(**settings | changes)
 
@@ -93,8 +95,9 @@ class StarGANConfig:
         adversarial_loss(self.loss)
         if self.told and self.gp:
             raise GameError("A D that is told labels has no slope between a real picture and a fake; use r1, and gp=0.")
-        if min(self.n_critic, self.every) < 1 or min(self.gp, self.r1, self.classes, self.cycle, self.leave) < 0:
-            raise GameError("n_critic and every start at 1; gp, r1, classes, cycle and leave at 0.")
+        weights = (self.gp, self.r1, self.classes, self.doubt, self.cycle, self.leave)
+        if min(self.n_critic, self.every) < 1 or min(weights) < 0:
+            raise GameError("n_critic and every start at 1; gp, r1, classes, doubt, cycle and leave at 0.")
 
     def generator(self, labels: int) -> LabelConfig:
         """The size of G for a label vector of so many numbers."""
@@ -177,11 +180,26 @@ class StarGAN(Game):
         terms = {"real": self.loss.real(real_logits), "fake": self.loss.fake(fake_logits)}
         if c.classes:
             terms["class"] = c.classes * self._class_loss(named[: len(x)], own, index)
+        if c.doubt:
+            terms["doubt"] = c.classes * c.doubt * self.doubt(named[len(x) :], own, index)
         if (self.rounds_done * c.n_critic + turn) % c.every:
             return terms
         if c.gp:
             terms["gp"] = c.every * c.gp * gradient_penalty(self.D, x, fake, generator=self.generator)
         return terms | self._slope(x, own, index)
+
+    @equation("6.8", tests="tests/wiring/test_stargan.py::test_a_doubting_head_names_the_old_labels_of_fakes")
+    def doubt(self, named: Tensor, own: Tensor, index: int) -> Tensor:
+        """What D's class head pays for not seeing, in a fake, the labels of the picture that it was made from (ours).
+
+        Taught by real pictures alone, the head may answer anything to a picture such as no camera takes, and G finds
+        where it answers as G likes. With this term G is believed only where real pictures with the target look so.
+
+        Args:
+            named: logits of all labels for the fakes (B, n).
+            own: labels (B, n_i) of the pictures that the fakes were made from.
+        """
+        return self._class_loss(named, own, index)
 
     def label_terms(self, x: Tensor, own: Tensor, index: int, turn: int) -> dict[str, Tensor]:
         """What D learns before G joins in: a G that asks a D without opinions learns to please its whims."""

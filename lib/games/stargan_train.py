@@ -141,6 +141,8 @@ class StarGANCommand(TranslatorCommand):
     """people in each data set"""
     size: int | None = None
     """px; default: the profile's"""
+    doubt: float | None = None
+    """how much D's class head learns from fakes under their old labels; 0 as in the paper; default: the profile's"""
     public: Literal["celeba"] | None = None
     """photographs instead: hair and glasses of CelebA in --root; nothing but the sensitivity is measured"""
     root: Path = Path("data")
@@ -149,17 +151,18 @@ class StarGANCommand(TranslatorCommand):
     def config(self) -> StarGANConfig:
         """The settings of the training."""
         chosen = StarGANConfig.full() if self.full else StarGANConfig.shipped()
-        wishes: dict[str, Any] = {"size": self.size, "rounds": self.rounds}
+        wishes: dict[str, Any] = {"size": self.size, "rounds": self.rounds, "doubt": self.doubt}
         return replace(chosen, **{name: value for name, value in wishes.items() if value is not None})
 
 
 def main(config: StarGANCommand) -> int:
-    """Run the command; the weights are called stargan_faces, stargan_SETS or stargan_celeba."""
+    """Run the command; the weights are called stargan_faces, stargan_SETS or stargan_celeba, and _doubt_X if wished."""
     chosen, runtime = config.config(), Runtime.detect(config.device)
     chosen.check()
     load_reader("faces")  # a missing judge is no news for the end of a training
     space = LabelSpace(*SETS["attributes" if config.public else config.sets])
     name = f"stargan_{config.public or ('faces' if config.sets == 'both' else config.sets)}"
+    name += "" if config.doubt is None else f"_doubt_{config.doubt:g}"
     options: dict[str, Any] = {"seed": config.seed, "device": runtime.device}
     stream: Stream = (
         celeba_stream(config.root, space, chosen, **options) if config.public

@@ -15,20 +15,28 @@ __all__ = ["authors_rate", "ideal_label_loss", "label_loss", "wrong_labels"]
 
 
 @equation("6.1", tests="tests/equations/test_domain_labels.py::test_ideal_label_loss")
-def ideal_label_loss(real: Tensor, fake: Tensor, *, on_fakes: float = 0.0) -> Tensor:
+def ideal_label_loss(
+    real: Tensor, fake: Tensor, *, on_fakes: float = 0.0, taught: Tensor | None = None
+) -> Tensor:  # fmt: skip
     """What G pays for its labels when D's class head is ideal: E_(c, x)~fake [-log q(c | x)].
 
-    The ideal head learns q(c | x) = (r(c, x) + w f(c, x)) / sum over c. StarGAN's learns from real pictures alone,
-    w = 0. With w > 0, as in AC-GAN, it also believes what G says about its own pictures.
+    The ideal head learns q(c | x) = (r(c, x) + w t(c, x)) / sum over c. StarGAN's learns from real pictures alone,
+    w = 0. With w > 0 and t = f, as in AC-GAN, it also believes what G says about its own pictures. With t = s, the
+    labels of the pictures that the fakes were made from, it doubts them.
 
     Args:
-        real: r, table (K, X) of labels and pictures that sums to 1, positive in the columns that `fake` uses.
+        real: r, table (K, X) of labels and pictures that sums to 1.
         fake: f, targets and the pictures that G makes of them; sums to 1.
         on_fakes: w, the weight of D's class loss on fakes.
+        taught: t, the labels that D learns for the fakes; default f.
+
+    Returns:
+        NaN where `fake` uses a picture that D never meets: there the head may say anything.
     """
-    seen = real + on_fakes * fake
+    used = fake.sum(dim=0) > 0
+    seen = (real + on_fakes * (fake if taught is None else taught))[:, used]
     q = seen / seen.sum(dim=0, keepdim=True)
-    loss: Tensor = -torch.special.xlogy(fake, q).sum()
+    loss: Tensor = -torch.special.xlogy(fake[:, used], q).sum()
     return loss
 
 

@@ -25,6 +25,21 @@ def test_ideal_label_loss() -> None:
     assert taught == pytest.approx(-math.log(1.05 / 1.1))  # until D believes G
 
 
+def test_a_head_that_doubts_cannot_be_won_by_pictures_of_no_camera() -> None:
+    """(6.1) with the old labels of fakes: what real pictures never show is worth log 2, whatever the weight."""
+    real = torch.tensor([[0.5, 0.0, 0.0, 0.0], [0.0, 0.5, 0.0, 0.0]], dtype=torch.float64)
+    smear = torch.tensor([[0.0, 0.0, 0.5, 0.0], [0.0, 0.0, 0.0, 0.5]], dtype=torch.float64)  # a code for the target
+    honest, old = real.clone(), torch.full((2, 2), 0.25, dtype=torch.float64)
+    on_smear, on_honest = torch.cat([torch.zeros_like(old), old], 1), torch.cat([old, torch.zeros_like(old)], 1)
+    assert math.isnan(float(ideal_label_loss(real, smear)))  # never seen, never taught
+    assert float(ideal_label_loss(real, honest)) == 0  # pictures that G does not make do not matter
+    for weight in (1e-3, 1.0):
+        assert float(ideal_label_loss(real, smear, on_fakes=weight, taught=on_smear)) == pytest.approx(math.log(2))
+        pays = math.log((0.5 + 0.5 * weight) / (0.5 + 0.25 * weight))
+        assert float(ideal_label_loss(real, honest, on_fakes=weight, taught=on_honest)) == pytest.approx(pays)
+    assert float(ideal_label_loss(real, smear, on_fakes=1.0)) == pytest.approx(0.0)  # believed: a handshake
+
+
 def test_an_ideal_head_is_the_best_head() -> None:
     """No other q makes D pay less on what it is taught; so q is what (6.1) says."""
     generator = seeded(0)

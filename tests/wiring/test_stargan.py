@@ -176,8 +176,8 @@ def test_a_round_is_n_critic_turns_of_d_and_one_of_g() -> None:
 
 @pytest.mark.parametrize(
     "rules",
-    [{}, {"gp": 0.0, "r1": 1.0, "loss": "hinge"}, {"gp": 0.0, "r1": 1.0, "told": True}],
-    ids=["wgan-gp", "hinge-r1", "told"],
+    [{}, {"gp": 0.0, "r1": 1.0, "loss": "hinge"}, {"gp": 0.0, "r1": 1.0, "told": True, "doubt": 0.5}],
+    ids=["wgan-gp", "hinge-r1", "told-doubt"],
 )
 @pytest.mark.parametrize("index", [0, 1])
 def test_every_term_moves_its_player(rules: dict[str, Any], index: int) -> None:
@@ -186,6 +186,8 @@ def test_every_term_moves_its_player(rules: dict[str, Any], index: int) -> None:
     # The score does not move the classifier, the class does not move the score.
     unreached = {row.name: row.unreached for row in rows}
     assert "D.classify.weight" in unreached["D/real"] and "D.score.weight" in unreached["D/class"]
+    assert ("D/doubt" in unreached) == ("doubt" in rules)
+    assert "D.score.weight" in unreached.get("D/doubt", ["D.score.weight"])
     assert not unreached["G/class"] and not unreached["G/cycle"]
 
 
@@ -195,6 +197,23 @@ def test_the_class_term_of_d_does_not_see_fakes() -> None:
     fakes = [torch.full_like(data["image"], value) for value in (-1.0, 1.0)]
     first, second = (game.d_terms(data["image"], fake, own, own)["class"] for fake in fakes)
     torch.testing.assert_close(first, second)
+
+
+def test_a_doubting_head_names_the_old_labels_of_fakes() -> None:
+    """(6.8): the fakes' logits against the labels of the originals, in the block that the set knows; never G's wish."""
+    game, data = tiny(TWO, gp=0.0, doubt=0.25, classes=2.0), batch(2, index=1)
+    x, own = data["image"], data["label"]
+    target, fake = own.flip(0), 0.5 * x.flip(-1)
+    terms = game.d_terms(x, fake, own, target, index=1)
+    assert list(terms) == ["real", "fake", "class", "doubt"]
+    named = game.D.judge(fake)[1]
+    torch.testing.assert_close(game.doubt(named, own, 1), label_loss(named[:, 6:], own, EXPRESSIONS))
+    torch.testing.assert_close(terms["doubt"], 2.0 * 0.25 * label_loss(named[:, 6:], own, EXPRESSIONS))
+    torch.testing.assert_close(terms["doubt"], game.d_terms(x, fake, own, own, index=1)["doubt"])
+    plain = tiny(TWO, gp=0.0, classes=2.0).d_terms(x, fake, own, target, index=1)
+    torch.testing.assert_close({name: terms[name] for name in plain}, plain)  # the paper's terms stay as they were
+    (gradient,) = torch.autograd.grad(terms["doubt"], [game.D.classify.weight])
+    assert float(gradient[:6].abs().max()) == 0 < float(gradient[6:].abs().max())
 
 
 def test_a_d_that_is_told_judges_picture_and_label_together() -> None:
@@ -325,10 +344,13 @@ def test_wrong_batches_are_refused(data: dict[str, Any], complaint: str) -> None
 def test_wrong_rules_are_refused_and_the_profiles_are_right() -> None:
     with pytest.raises(GameError, match="n_critic"):
         tiny(n_critic=0)
+    with pytest.raises(GameError, match="doubt, cycle and leave at 0"):
+        tiny(doubt=-1.0)
     with pytest.raises(GameError, match="no slope between"):
         tiny(told=True)
     assert StarGANConfig.full() == StarGANConfig()
     assert StarGANConfig.shipped().told and not StarGANConfig.quick().told
+    assert StarGANConfig().doubt == StarGANConfig.quick().doubt == 0  # the paper's game
     assert StarGANConfig.shipped(leave=0.0).leave == 0
     quick = StarGANConfig.quick(conditioning="concat")
     quick.check()

@@ -28,6 +28,7 @@ from lib.runtime import Runtime
 BOTH = LabelSpace(LOOKS, EXPRESSIONS)
 TINY = StarGANConfig.quick(size=16, width=4, blocks=1, d_width=4, d_layers=2, batch=2, rounds=2, every=2, warm=1)
 CPU = Runtime(torch.device("cpu"))
+ASSETS = Path(__file__).parents[2] / "assets"
 
 
 @pytest.fixture(scope="module")
@@ -118,6 +119,20 @@ def test_the_command_writes_weights_card_and_measures(tmp_path: Path, capsys: py
     assert set(record["references"]) == {"copy", "mean picture", "true partner"}
     assert LabelTranslator.load(tmp_path / "stargan_expressions.safetensors").space.names[0] == "expression neutral"
     assert (tmp_path / "sheet.png").exists()
+    trusting = replace(command, doubt=0.0, rounds=1, sheet=None)
+    assert trusting.config().doubt == 0 < StarGANConfig.shipped().doubt and main(trusting) == 0
+    assert LabelTranslator.load(tmp_path / "stargan_expressions_doubt_0.safetensors").card["config"]["doubt"] == 0
+
+
+def test_the_shipped_model_differs_from_the_first_version_in_its_doubt_alone() -> None:
+    first, shipped = (
+        json.loads((ASSETS / "results" / f"stargan_faces{kind}.json").read_text()) for kind in ("_doubt_0", "")
+    )
+    assert shipped["config"] == first["config"] | {"doubt": StarGANConfig.shipped().doubt}
+    for wish in ("hair", "glasses", "expression"):
+        assert shipped["measures"][f"wrong/{wish}"] < first["measures"][f"wrong/{wish}"], wish
+        assert shipped["measures"][f"psnr/{wish}"] > first["measures"][f"psnr/{wish}"], wish
+    assert shipped["measures"]["wrong/glasses"] < 0.5 * shipped["references"]["mean picture"]["wrong/glasses"]
 
 
 class FewPhotographs(Samples):
