@@ -57,15 +57,18 @@ _SMALL: dict[str, Any] = {
 """What the trainings for a CPU have in common: few channels, and a coat over the face."""
 
 _BY_TASK: dict[str, dict[str, Any]] = {
+    "smile": {"r1": 0.3, "spare": 5.0, "d_rate": 1.5, "ema": 0.998, "rounds": 900},
     "age": {
-        "output": "change", "d_width": 32, "r1": 0.05, "warm": 500, "rounds": 1500, "d_rate": 1.0, "e_rounds": 300,
-        "blur": 1.0,
+        "output": "change", "d_width": 32, "r1": 0.05, "warm": 300, "rounds": 1500, "d_rate": 1.5, "own": 0.5,
+        "spare": 3.0, "e_rounds": 300, "blur": 1.0,
     },
+    "gender": {"r1": 0.6, "spare": 0.0, "pool": 2400, "rounds": 2200},
 }  # fmt: skip
 """What one attribute wants otherwise when it is shipped.
 
 Age is faint: D tells a face from the same face grown old only after hundreds of rounds, and never finds it while T's
-first pictures differ from x by more than age does. So T starts as x, and D has a long head start.
+first pictures differ from x by more than age does. So T starts as x, D has a long head start, and x stays among D's
+fakes, or D forgets age as soon as T paints something else. Gender changes much of the picture, and pays no price.
 """
 
 
@@ -89,12 +92,14 @@ class DIATConfig:
     gan: float = 1.0  # weight of l_attr; 0 leaves D out
     r1: float = 1.0  # gamma of R1 on the guided set (ours: without it, a small D learns the set by heart)
     every: int = 4  # R1 acts in every so many rounds, that much more strongly
+    own: float = 0.0  # share of D's fakes that x itself makes up: D cannot forget the attribute (ours)
     features: Literal["fixed", "adaptive", "none"] = "fixed"  # where l_id compares: phi, D (DIAT-A), nowhere
     identity: float = 1.0  # lambda
     layers: tuple[str, ...] = ("stages.0", "stages.1")  # of phi: its last two stages, as VGG-Face's 4 and 5
     weights: tuple[float, ...] = (1.0, 1.0)  # w_l, for phi's layers and for D's
     smooth: Literal["denoiser", "tv"] = "denoiser"  # l_smooth: by the trained f, or total variation
     gamma: float = 100.0  # weight of l_smooth; 0 leaves it out
+    spare: float = 0.0  # weight of mean |T(x) - x|, the price of each change (ours)
     pool: int = 20_000  # pictures rendered once, half in each set
     batch: int = 16  # pictures of each set in a round
     rounds: int = 40_000  # of the transform stage
@@ -123,10 +128,10 @@ class DIATConfig:
 
     @classmethod
     def shipped(cls, **changes: Any) -> DIATConfig:
-        """Six minutes of one core at 48 px: wider and longer than `quick`; some tasks want more than that."""
+        """Six minutes of one core at 48 px: wider and longer than `quick`, on more people, with a price of changes."""
         settings: dict[str, Any] = {
-            "width": 16, "d_width": 24, "r1": 0.6, "pool": 2400, "warm": 150, "rounds": 2200, "lr": 1e-3,
-            "d_rate": 2.0, "ema": 0.995, "f_rounds": 150, "e_width": 16, "e_rounds": 400,
+            "width": 16, "d_width": 24, "r1": 0.15, "spare": 4.0, "pool": 8000, "warm": 150, "rounds": 1400,
+            "lr": 1e-3, "d_rate": 2.0, "ema": 0.995, "f_rounds": 150, "e_width": 16, "e_rounds": 400,
         }  # fmt: skip
         return cls(**_SMALL | settings | _BY_TASK.get(changes.get("task", ""), {}) | changes)
 
@@ -158,8 +163,10 @@ class DIATConfig:
     def check(self) -> None:
         """Raise `GameError` where the rules contradict each other."""
         adversarial_loss(self.loss)
-        if min(self.gan, self.r1, self.identity, self.gamma, self.blur, self.warm) < 0 or self.every < 1:
-            raise GameError("gan, r1, identity, gamma, blur and warm start at 0, every at 1.")
+        if min(self.gan, self.r1, self.identity, self.gamma, self.spare, self.blur, self.warm) < 0 or self.every < 1:
+            raise GameError("gan, r1, identity, gamma, spare, blur and warm start at 0, every at 1.")
+        if not 0 <= self.own < 1:
+            raise GameError(f"own={self.own:g} is a share of D's fakes; choose one from 0 up to, but not with, 1.")
         if self.features == "adaptive" and not self.gan:
             raise GameError("The adaptive identity loss compares in D's maps; without gan, D never learns any.")
         if len(self.weights) != (2 if self.features == "adaptive" else len(self.layers)):
@@ -262,23 +269,30 @@ class FaceTransform(Game):
         with torch.set_grad_enabled(not warm):
             fake = self.T(x)
         if self.config.gan:
-            yield Turn("D", **self.d_terms(real, fake.detach()))
+            yield Turn("D", **self.d_terms(x, real, fake.detach()))
         if warm:
             return
         yield Turn("T", **self.t_terms(x, fake))
 
-    def d_terms(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
-        """Real faces with the attribute against T's; x itself is never shown as real."""
+    def d_terms(self, x: Tensor, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
+        """Real faces with the attribute against T's, and against x where ``own`` asks for it; x is never real."""
         c = self.config
-        real_logits, fake_logits = self.D(torch.cat([real, fake])).split([len(real), len(fake)])
-        terms = {"real": self.loss.real(real_logits), "fake": self.loss.fake(fake_logits)}
+        shown = [real, fake, x] if c.own else [real, fake]
+        logits = self.D(torch.cat(shown)).split([len(each) for each in shown])
+        terms = {"real": self.loss.real(logits[0]), "fake": (1 - c.own) * self.loss.fake(logits[1])}
+        if c.own:
+            terms["own"] = c.own * self.loss.fake(logits[2])
         if c.r1 and self.rounds_done % c.every == 0:
             terms["r1"] = c.every * c.r1 * r1(self.D, real)
         return terms
 
     @equation("7.6", tests="tests/equations/test_diat_stages.py::test_the_loss_of_t")
     def t_terms(self, x: Tensor, fake: Tensor) -> dict[str, Tensor]:
-        """l_attr, lambda l_id and gamma l_smooth, each where it has a weight."""
+        """l_attr, lambda l_id and gamma l_smooth, each where it has a weight; `spare` adds a price of changes (ours).
+
+        That one is an L1 norm: it asks for few changes, not for faint ones. A ripple over a wall costs more than the
+        rim of a pair of glasses.
+        """
         c, terms = self.config, {}
         maps: list[Tensor] = []
         if c.gan:
@@ -292,6 +306,8 @@ class FaceTransform(Game):
         if c.gamma:
             smooth = artefacts(self.f, fake) if c.smooth == "denoiser" and self.f is not None else total_variation(fake)
             terms["smooth"] = c.gamma * smooth
+        if c.spare:
+            terms["spare"] = c.spare * (fake - x).abs().mean()
         return terms
 
     @equation("7.7", tests="tests/equations/test_diat_stages.py::test_the_adaptive_identity_loss")

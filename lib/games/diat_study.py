@@ -46,6 +46,8 @@ VARIANTS: Mapping[str, Mapping[str, Any]] = {
     "no identity": {"features": "none"},
     **{name: {} for name in SWEEP},
     "DIAT-A": {"features": "adaptive"},
+    "a price of changes": {"spare": 5.0},
+    "x among D's fakes": {"own": 0.5},
     "plain doublings, no smoothing": {"smooth_up": False, "gamma": 0.0},
     "plain doublings, denoiser": {"smooth_up": False},
     "plain doublings, total variation": {"smooth_up": False, "smooth": "tv", "gamma": 3.0},

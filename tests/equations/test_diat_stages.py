@@ -87,8 +87,8 @@ def test_content_loss() -> None:
 
 
 def test_the_loss_of_t() -> None:
-    """L_T = l_attr + lambda l_id + gamma l_smooth, term by term from the definitions."""
-    rules, x = game(identity=3.0, gamma=2.0), pictures(0)
+    """L_T = l_attr + lambda l_id + gamma l_smooth + our price of changes, term by term from the definitions."""
+    rules, x = game(identity=3.0, gamma=2.0, spare=5.0), pictures(0)
     fake = rules.T(x)
     terms = rules.t_terms(x, fake)
     assert rules.phi is not None and rules.f is not None
@@ -97,6 +97,7 @@ def test_the_loss_of_t() -> None:
         "gan": torch.log1p(torch.exp(-rules.D(fake))).mean(),
         "identity": 3 * (distances[0] + 2 * distances[1]),
         "smooth": 2 * ((rules.f(fake) - fake) ** 2).mean(),
+        "spare": 5 * (fake - x).abs().mean(),
     }
     torch.testing.assert_close(terms, expected)
     assert FaceTransform.t_terms(rules, x, fake).keys() == expected.keys()

@@ -143,8 +143,8 @@ def test_the_pipeline_is_stored_with_both_stages(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", VARIANTS)
 def test_every_term_of_the_transform_moves_its_player(name: str) -> None:
     changes = VARIANTS[name]
-    rows = {row.name: row for row in assert_alive(tiny(**changes), batch())}
-    expected = {"D/real", "D/fake", "D/r1", "T/gan"}
+    rows = {row.name: row for row in assert_alive(tiny(spare=1.0, own=0.5, **changes), batch())}
+    expected = {"D/real", "D/fake", "D/own", "D/r1", "T/gan", "T/spare"}
     expected |= {"T/identity"} if changes.get("features") != "none" else set()
     expected |= {"T/smooth"} if changes.get("gamma", 1.0) else set()
     assert set(rows) == expected
@@ -215,14 +215,39 @@ def test_the_adaptive_target_moves_and_the_fixed_one_does_not() -> None:
 
 
 def test_t_turns_towards_the_guided_set_and_stays_near_x() -> None:
-    """B is bright. A T without an identity becomes bright, too; a strong one keeps it near A."""
+    """B is bright. A T without an identity becomes bright, too; a strong one keeps it near A.
+
+    D learns in its head start and then stands still: a T that chases a moving D circles round the answer.
+    """
     data = {"A": torch.full((2, 3, SIZE, SIZE), -0.5) + 0.2 * batch()["A"], "B": torch.full((2, 3, SIZE, SIZE), 0.6)}
     mean = {}
     for identity in (0.0, 300.0):
-        game = tiny(output="change", identity=identity, gamma=0.0)
+        game = tiny(output="change", identity=identity, gamma=0.0, warm=20)
         play(game, Repeat(data), 20, optimisers=OptimConfig(lr=5e-3))
+        assert float((game.D(data["B"]) - game.D(data["A"])).detach().min()) > 3, "D knows bright from dark"
+        play(game, Repeat(data), 35, optimisers=OptimConfig(lr={"D": 0.0, "T": 5e-3}))
         mean[identity] = float(game.T(data["A"]).detach().mean())
-    assert mean[0.0] > mean[300.0] + 0.15
+    assert float(data["A"].mean()) < mean[300.0] < 0.2 and mean[0.0] > 0.5
+
+
+def test_each_change_has_its_price() -> None:
+    """The price of changes is an L1 norm: the same sum costs the same, faint everywhere or strong in one place."""
+    game, x = tiny(spare=2.0), batch()["A"]
+    faint, strong = x + 0.5 / x[0].numel(), x.clone()
+    strong[:, 0, 0, 0] += 0.5
+    prices = [float(game.t_terms(x, y)["spare"].detach()) for y in (faint, strong)]
+    assert prices == pytest.approx([2 * 0.5 / x[0].numel()] * 2, rel=1e-3)
+    assert "spare" not in tiny().t_terms(x, faint)
+
+
+def test_x_among_ds_fakes_takes_its_share() -> None:
+    """With own = 1/4 a T that returns x costs D what it did without: three quarters for T(x), one quarter for x."""
+    data = batch()
+    terms = tiny(own=0.25).d_terms(data["A"], data["B"], data["A"])
+    plain = tiny().d_terms(data["A"], data["B"], data["A"])
+    assert terms.keys() - plain.keys() == {"own"}
+    torch.testing.assert_close(terms["fake"], 0.75 * plain["fake"])
+    torch.testing.assert_close(terms["fake"] + terms["own"], plain["fake"])
 
 
 def test_the_denoiser_learns_what_g_leaves_behind() -> None:
@@ -268,13 +293,14 @@ def test_e_learns_to_undo_a_blur() -> None:
         (lambda: tiny(features="adaptive", gan=0.0), "never learns any"),
         (lambda: tiny(weights=(1.0,)), "one number for each layer"),
         (lambda: tiny(every=0), "every at 1"),
+        (lambda: tiny(own=1.0), "share of D's fakes"),
         (lambda: build_transform(config(), None, Denoiser(4)), "needs phi"),
         (lambda: build_transform(config(), phi(), None), "trained denoiser"),
         (lambda: build_enhancement(config(), None), "trained T"),
         (lambda: next(tiny().round({"A": batch()["A"]})), "no 'B'"),
         (lambda: config().variant("DIAT-B"), "no variant"),
     ],
-    ids=["adaptive", "weights", "every", "phi", "denoiser", "T", "batch", "variant"],
+    ids=["adaptive", "weights", "every", "own", "phi", "denoiser", "T", "batch", "variant"],
 )
 def test_wrong_rules_are_refused(call: Any, complaint: str) -> None:
     with pytest.raises(GameError, match=complaint):
@@ -485,4 +511,6 @@ def test_the_shipped_models_give_the_attribute_and_keep_the_person(name: str) ->
     scores = {row: scored(picture, before, after, task.attribute, *judges) for row, picture in rows.items()}
     assert scores["made"]["attribute"] > scores["copy"]["attribute"] + 0.3, scores
     assert scores["made"]["identity/same"] > 0.9 and scores["made"]["identity/rank1"] > 0.8
+    if translator.card["config"].get("spare"):  # the price of changes keeps walls as they were
+        assert scores["made"]["explained/background"] > 0.985
     assert translator.card["config"]["task"] == name and translator.card["metrics"]["enhanced/attribute"] > 0.5
