@@ -13,17 +13,9 @@ from collections.abc import Sequence
 import numpy as np
 from torch import Tensor
 
-from lib.label_files import Colour
-from lib.labelmaps import LabelError, LabelMap, Palette
+from lib.labelmaps import DISTINCT_COLOURS, LabelError, LabelMap, Palette
 
 __all__ = ["blank_layout"]
-
-_COLOURS: tuple[Colour, ...] = (
-    (0, 114, 178), (230, 159, 0), (0, 158, 115), (240, 228, 66), (204, 121, 167), (213, 94, 0), (86, 180, 233),
-    (0, 0, 0), (153, 153, 153), (255, 255, 255), (102, 17, 0), (51, 34, 136), (136, 204, 238), (170, 68, 153),
-    (221, 204, 119), (17, 119, 51),
-)  # fmt: skip
-"""Okabe and Ito's eight, then greys and colours of Tol's muted scheme; names tell what colours do not."""
 
 
 def blank_layout(photo: Tensor, names: Sequence[str]) -> LabelMap:
@@ -36,6 +28,6 @@ def blank_layout(photo: Tensor, names: Sequence[str]) -> LabelMap:
     Raises:
         LabelError: not 2 to 16 names, or one twice.
     """
-    if not 2 <= len(names) <= len(_COLOURS):
-        raise LabelError(f"A layout needs 2 to {len(_COLOURS)} classes, not {len(names)}.")
-    return LabelMap(np.zeros(photo.shape[-2:], np.uint8), Palette(tuple(names), _COLOURS[: len(names)]))
+    if not 2 <= len(names) <= len(DISTINCT_COLOURS):
+        raise LabelError(f"A layout needs 2 to {len(DISTINCT_COLOURS)} classes, not {len(names)}.")
+    return LabelMap(np.zeros(photo.shape[-2:], np.uint8), Palette(tuple(names), DISTINCT_COLOURS[: len(names)]))

@@ -64,9 +64,10 @@ def field_explorer(
     return SliderBoard(
         paint,
         {
-            "network": Range(0, len(names) - 1, 0, 1),
+            "network": Range.of(*names),
             "row": Range(0, rows, rows // 2, 1),
             "column": Range(0, columns, columns // 2, 1),
         },
         scale=scale,
+        alt="The photo: what the chosen output sees is lit and framed, the rest is dark",
     )

@@ -6,13 +6,13 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-import ipywidgets as widgets
 from PIL import Image, ImageDraw
 from torch import Tensor
 
 from lib.widgets.mos import SCALE, Opinion, RatingSession
-from lib.widgets.pictures import enlarged, png
-from lib.widgets.session_view import answering
+from lib.widgets.pictures import enlarged
+from lib.widgets.question_board import QuestionBoard
+from lib.widgets.session_view import BACK, Shown, session_board
 
 __all__ = ["opinion_rows", "rating_view", "static_view"]
 
@@ -24,7 +24,7 @@ _BAR, _EDGE = 34, 8  # px, height of the row of buttons in the static picture, a
 
 def rating_view(
     session: RatingSession, pictures: Pictures, *, scale: int = 2, save: Path | None = None
-) -> widgets.VBox:  # fmt: skip
+) -> QuestionBoard:  # fmt: skip
     """The session as a widget that goes on to the next picture with each score.
 
     Args:
@@ -33,27 +33,17 @@ def rating_view(
         scale: by which whole factor pixels are repeated.
         save: JSON file that is written after each answer, so that a rater can go on another day.
     """
-    picture, said = widgets.Image(layout=widgets.Layout(flex="0 0 auto")), widgets.HTML()
-    buttons = [widgets.Button(description=f"{score} {word}") for score, word in SCALE.items()]
-    back = widgets.Button(description="back", icon="undo")
+    scores = {f"{score} {word}": partial(session.rate, score) for score, word in SCALE.items()}
 
-    def redraw() -> None:
+    def shown() -> Shown:
         item = session.current
-        for button in buttons:
-            button.disabled = item is None
         if item is None:
-            said.value = "<br>".join(opinion_rows(session.summary())) if session.ratings else "Nothing was rated."
-            return
+            rows = opinion_rows(session.summary()) if session.ratings else ["Nothing was rated."]
+            return Shown("\n".join(rows), off=frozenset(scores))
         drawn = enlarged(pictures(item.image, item.method), scale)
-        picture.value, picture.width, picture.height = png(drawn), drawn.width, drawn.height
-        said.value = headline(session)
+        return Shown(headline(session), drawn, f"Picture {session.position + 1} of {len(session.items)}")
 
-    after = answering(session, redraw, said, save)
-    for score, button in zip(SCALE, buttons, strict=True):
-        button.on_click(after(partial(session.rate, score)))
-    back.on_click(after(session.undo))
-    redraw()
-    return widgets.VBox([said, picture, widgets.HBox([*buttons, back])])
+    return session_board(session, {**scores, BACK: session.undo}, shown, save)
 
 
 def static_view(session: RatingSession, pictures: Pictures, *, scale: int = 2) -> Image.Image:

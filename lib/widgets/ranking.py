@@ -154,7 +154,7 @@ class RankingSession(Session[Sheet, str]):
         return csv_text(["rater", "image", "method", "rank", "letter"], rows)
 
 
-@equation("13.5", tests="tests/widgets/test_ranking.py::test_raters_of_one_picture_do_not_count_as_pictures")
+@equation("13.4", tests="tests/widgets/test_ranking.py::test_raters_of_one_picture_do_not_count_as_pictures")
 def shares(sessions: Sequence[RankingSession], *, resamples: int = 2000, seed: int = 0) -> dict[str, RankShares]:
     """How often each method took each place, over all raters, best mean place first.
 

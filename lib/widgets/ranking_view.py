@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-import ipywidgets as widgets
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from lib.widgets.pictures import enlarged, png
+from lib.widgets.pictures import enlarged
+from lib.widgets.question_board import QuestionBoard
 from lib.widgets.ranking import RankingSession, RankShares, Sheet, shares
-from lib.widgets.session_view import answering
+from lib.widgets.session_view import BACK, Shown, session_board
 
 __all__ = ["ranking_rows", "ranking_view", "sheet_picture"]
 
@@ -27,7 +26,7 @@ _GAP, _LINE = 14, 26  # px, between the pictures and for a line of text
 
 def ranking_view(
     session: RankingSession, left: Reference, pictures: Pictures, *, scale: int = 2, save: Path | None = None
-) -> widgets.VBox:  # fmt: skip
+) -> QuestionBoard:  # fmt: skip
     """The session as a widget: click the letters from best to worst, then the next sheet comes.
 
     Args:
@@ -37,29 +36,24 @@ def ranking_view(
         scale: by which whole factor pixels are repeated.
         save: JSON file that is written after each answer, so that a rater can go on another day.
     """
-    picture, said = widgets.Image(layout=widgets.Layout(flex="0 0 auto")), widgets.HTML()
-    buttons = [widgets.Button(description=letter) for letter in session.items[0].letters]
-    back, chosen = widgets.Button(description="back", icon="undo"), list[str]()
+    letters, chosen = session.items[0].letters, list[str]()
 
-    def redraw() -> None:
+    def shown() -> Shown:
         sheet = session.current
-        for button in buttons:
-            button.disabled = sheet is None or button.description in chosen
         if sheet is None:
-            said.value = "<br>".join(map(html.escape, ranking_rows(shares([session])))) + "<br>Done, thank you."
-            return
+            rows = [*ranking_rows(shares([session])), "Done, thank you."]
+            return Shown("\n".join(rows), off=frozenset(letters))
+        so_far = f" So far: {' '.join(chosen)}" if chosen else " Best first."
+        alt = f"Sheet {session.position + 1}: the left image and the versions {', '.join(letters)}"
         drawn = sheet_picture(sheet, left, pictures, scale=scale)
-        picture.value, picture.width, picture.height = png(drawn), drawn.width, drawn.height
-        so_far = f" So far: {' '.join(chosen)}" if chosen else ""
-        said.value = html.escape(f"{headline(session)}{so_far}")
+        return Shown(headline(session) + so_far, drawn, alt, frozenset(chosen))
 
     def press(letter: str) -> None:
-        if letter not in chosen:
-            chosen.append(letter)
-        if len(chosen) == len(buttons) - 1:  # the last place is what is left
-            rest = next(button.description for button in buttons if button.description not in chosen)
-            session.rank("".join([*chosen, rest]))
+        chosen.append(letter)
+        if len(chosen) == len(letters) - 1:  # the last place is what is left
+            order = "".join([*chosen, *(set(letters) - set(chosen))])
             chosen.clear()
+            session.rank(order)
 
     def step_back() -> None:
         if chosen:
@@ -67,12 +61,8 @@ def ranking_view(
         else:
             session.undo()
 
-    after = answering(session, redraw, said, save)
-    for button in buttons:
-        button.on_click(after(partial(press, button.description)))
-    back.on_click(after(step_back))
-    redraw()
-    return widgets.VBox([said, picture, widgets.HBox([widgets.Label("best first:"), *buttons, back])])
+    acts = {letter: partial(press, letter) for letter in letters}
+    return session_board(session, {**acts, BACK: step_back}, shown, save)
 
 
 def headline(session: RankingSession) -> str:

@@ -2,45 +2,62 @@
 
 from __future__ import annotations
 
-import html
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from threading import Lock
-from typing import Any
+from typing import Any, NamedTuple
 
-import ipywidgets as widgets
+from PIL import Image
 
+from lib.widgets.question_board import Choice, QuestionBoard
 from lib.widgets.sessions import Session
 
-__all__ = ["answering"]
+__all__ = ["BACK", "Shown", "session_board"]
 
-Click = Callable[[Any], None]
+BACK = "back"
+"""The button that takes the last answer back."""
 
 
-def answering(
-    session: Session[Any, Any], redraw: Callable[[], None], said: widgets.HTML, save: Path | None
-) -> Callable[[Callable[[], None]], Click]:
-    """Turns a change of the session into what a button calls.
+class Shown(NamedTuple):
+    """What a session looks like now."""
+
+    line: str
+    picture: Image.Image | None = None  # None: the last one stays
+    alt: str = ""
+    off: frozenset[str] = frozenset()  # buttons that do nothing now
+
+
+def session_board(
+    session: Session[Any, Any], acts: Mapping[str, Callable[[], None]], shown: Callable[[], Shown], save: Path | None
+) -> QuestionBoard:
+    """The session as a widget. At its end a link saves the table; before that it would tell who painted what.
 
     Args:
-        session: what is changed.
-        redraw: shows it as it is after the change.
-        said: where an error is shown: a widget's exceptions are seen by nobody.
+        session: what is answered.
+        acts: label of a button -> the change that it makes. Its key is its first character, that of `BACK` Backspace.
+        shown: how the session looks after a change.
         save: JSON file that is written after each change, or None.
     """
     lock = Lock()  # two clicks may arrive in two threads
+    keys = {label: "Backspace" if label == BACK else label[0].lower() for label in acts}
 
-    def after(change: Callable[[], None]) -> Click:
-        def act(_: Any) -> None:
-            with lock:
-                try:
-                    change()
-                    redraw()
-                    if save is not None:
-                        session.save(save)
-                except Exception as error:
-                    said.value = html.escape(f"{type(error).__name__}: {error}")
+    def redraw() -> None:
+        now = shown()
+        board.line = now.line
+        board.offer([Choice(label, key, label in now.off) for label, key in keys.items()])
+        if now.picture is not None:
+            board.show(now.picture, now.alt)
+        board.table = "" if session.current is not None else session.to_csv()
 
-        return act
+    def press(label: str) -> None:
+        with lock:
+            acts[label]()
+            redraw()
+            if save is not None:
+                session.save(save)
 
-    return after
+    board = QuestionBoard([Choice(label, key) for label, key in keys.items()], press)
+    board.table_name = re.sub(r"\W+", "_", f"{session.kind} {session.rater}") + ".csv"
+    redraw()
+    return board

@@ -31,6 +31,7 @@ class Session(ABC, Generic[Question, Answer]):
         items: the questions, in the order in which they are asked.
     """
 
+    rater: str
     kind: ClassVar[str]
     """What the messages call it."""
     error: ClassVar[type[ValueError]]
@@ -63,6 +64,10 @@ class Session(ABC, Generic[Question, Answer]):
     @abstractmethod
     def from_dict(cls, state: Mapping[str, Any]) -> Self:
         """A session as it was, at the place where it was left."""
+
+    @abstractmethod
+    def to_csv(self) -> str:
+        """The answers so far as a table, one line for each."""
 
     @classmethod
     def _again(cls, build: Callable[[], Self], answers: Callable[[], Iterable[Any]]) -> Self:

@@ -13,11 +13,13 @@ same from Python, with or without a browser:
     studio.wait()
     studio.picture                                # (3, H, W) in [-1, 1]
     studio.paint(photo.targets["left"])           # no widget at all
+
+Used in JupyterLab 4.6 and Notebook 7.6. VS Code and Colab show such widgets, too, and nothing has to be switched on;
+there the studio was not tried.
 """
 
 from __future__ import annotations
 
-import base64
 import html
 import threading
 from pathlib import Path
@@ -36,10 +38,11 @@ from lib.training.live import heading
 from lib.training.play import Report
 from lib.widgets.layout_editor import LayoutEditor
 from lib.widgets.layout_state import LayoutState
+from lib.widgets.memory import keep_freed_memory
 from lib.widgets.newest import NewestWins
 from lib.widgets.picture_board import PictureBoard
 from lib.widgets.picture_board.board import THUMBNAIL
-from lib.widgets.pictures import png, thumbnail
+from lib.widgets.pictures import png, still_bundle, thumbnail
 from lib.widgets.project import Project
 from lib.widgets.studio_subject import Subject, models
 
@@ -102,6 +105,7 @@ class Studio(widgets.VBox):  # type: ignore[misc]  # ipywidgets is not typed
         self.picture: Tensor | None = None
         self._versions: list[_Version] = []
         self._stop = threading.Event()
+        keep_freed_memory()
         self._drafts = NewestWins(self._work, self._painted, self._failed)
         self._refined = NewestWins(self._work, self._painted, self._failed)
         self._trainer = NewestWins(self._learn, self._learned, self._untrained)
@@ -324,7 +328,7 @@ class Studio(widgets.VBox):  # type: ignore[misc]  # ipywidgets is not typed
         if word == "version":
             self.show(self._versions[int(detail)].target)
         elif word == "refine" and self.subject.model is not None:
-            self.board.caption, self.board.busy = "refining: patches that the photo does not have are pulled in", True
+            self.board.caption, self.board.busy = "refining: every pixel looks for its best match", True
             self._refined.submit(_Job(self.subject, self.map, refine=True))
         elif word == "picture" and self.picture is not None:
             self.board.offer(f"{self.subject.name}.png", png(to_pil(self.picture)))
@@ -345,12 +349,13 @@ class Studio(widgets.VBox):  # type: ignore[misc]  # ipywidgets is not typed
         sheet.paste(picture, (layout.width + 12, 0))
         return sheet
 
-    def _repr_mimebundle_(self, **arguments: Any) -> dict[str, Any] | None:
+    def _repr_mimebundle_(self, **arguments: Any) -> tuple[dict[str, Any], dict[str, Any]] | None:
         bundle: dict[str, Any] | None = super()._repr_mimebundle_(**arguments)
-        if bundle is None:
+        part = self.board._repr_mimebundle_(**arguments)
+        if bundle is None or part is None:
             return None
         self._drafts.wait(30)
-        return {**bundle, "image/png": base64.b64encode(png(self.still())).decode(), "text/plain": repr(self)}
+        return still_bundle(bundle, self.still(), repr(self)), part[1]  # Colab loads the parts by what is said here
 
     def __repr__(self) -> str:
         subject = self.subject

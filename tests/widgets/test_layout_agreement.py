@@ -99,7 +99,7 @@ def test_both_give_the_same_map(browser: Browser, seed: int, operations: list[di
 
 
 @needs_node
-@pytest.mark.parametrize("name", ["layout_core", "layout_session"])
+@pytest.mark.parametrize("name", ["layout_core", "layout_session", "layout_hand"])
 def test_the_browsers_half_passes_its_own_tests(name: str) -> None:
     command = [NODE or "", "--test", str(HERE / f"{name}.test.mjs")]
     found = subprocess.run(command, capture_output=True, text=True, timeout=60)

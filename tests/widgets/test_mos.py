@@ -161,26 +161,31 @@ def test_other_files_are_refused(tmp_path: Path, text: str) -> None:
 def test_the_view_is_blind_and_follows_the_clicks(tmp_path: Path) -> None:
     there = session(calibration=())
     view = rating_view(there, paint, save=tmp_path / "ann.json")
-    said, picture, row = view.children
-    shown = [picture.value]
-    for number in range(3):
-        row.children[number].click()
-        shown.append(picture.value)
+    buttons, shown = [choice["label"] for choice in view.choices], [view.picture]
+    assert [choice["key"] for choice in view.choices] == ["1", "2", "3", "4", "5", "Backspace"]
+    for label in buttons[:3]:
+        view._hear(None, {"type": "press", "label": label}, [])
+        shown.append(view.picture)
     assert [score for _, score in there.ratings] == [1, 2, 3] and len(set(shown)) > 1
-    assert not any(method in said.value for method in METHODS)
+    assert not any(method in view.line + view.alt + view.table for method in METHODS)
     assert json.loads((tmp_path / "ann.json").read_text())["scores"] == [1, 2, 3]
-    row.children[-1].click()
-    assert there.position == 2 and picture.value == shown[2]
+    view.click("back")
+    assert there.position == 2 and view.picture == shown[2]
     while there.current is not None:
-        row.children[4].click()
-    assert all(button.disabled for button in row.children[:5]) and "truth" in said.value  # now it is told
+        view.click("5 excellent")
+    assert [choice["off"] for choice in view.choices] == 5 * [True] + [False] and "truth" in view.line  # now it is told
+    assert view.table == there.to_csv() and view.table_name == "rating_session_ann.csv"
+    view.click("4 good")  # a button that does nothing
+    assert there.current is None
+    view.click("back")
+    assert view.table == "" and there.position == len(there.items) - 1  # blind again
 
 
 def test_errors_of_a_click_are_shown_in_the_view() -> None:
     there = session()
-    said, _, row = rating_view(there, broken_after_one(there, paint)).children
-    row.children[0].click()
-    assert "no such picture" in said.value
+    view = rating_view(there, broken_after_one(there, paint))
+    view.click("1 bad")
+    assert view.line == "OSError: no such picture" and repr(view).startswith("QuestionBoard(1 bad, 2 poor")
 
 
 def test_the_still_picture_shows_the_present_item() -> None:

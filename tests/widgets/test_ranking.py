@@ -165,39 +165,41 @@ def left(image: str) -> Tensor:
 
 def test_the_view_is_blind_and_follows_the_clicks(tmp_path: Path) -> None:
     there = session()
-    said, picture, row = ranking_view(there, left, paint, save=tmp_path / "ann.json").children
-    letters = {button.description: button for button in row.children[1:-1]}
-    before = picture.value
-    letters["B"].click()
-    assert letters["B"].disabled and there.position == 0 and "So far: B" in said.value
-    letters["C"].click()  # A is what is left
+    view = ranking_view(there, left, paint, save=tmp_path / "ann.json")
+    before = view.picture
+    view.click("B")
+    assert [choice["off"] for choice in view.choices] == [False, True, False, False]
+    view.click("B")  # once is enough
+    assert there.position == 0 and view.line.endswith("So far: B")
+    view._hear(None, {"type": "press", "label": "C"}, [])  # A is what is left
     assert there.rankings[0][1] == tuple(there.items[0].methods[k] for k in (1, 2, 0))
-    assert not any(button.disabled for button in letters.values()) and picture.value != before
+    assert not any(choice["off"] for choice in view.choices) and view.picture != before
     assert json.loads((tmp_path / "ann.json").read_text())["answers"] == ["BCA"]
-    assert not any(method in said.value for method in METHODS)
-    row.children[-1].click()
-    assert there.position == 0 and picture.value == before
+    assert not any(method in view.line + view.alt + view.table for method in METHODS)
+    view.click("back")
+    assert there.position == 0 and view.picture == before
     while there.current is not None:
-        letters["A"].click()
-        letters["B"].click()
-    assert "mean place" in said.value and "ours" in said.value and letters["A"].disabled  # now it is told
+        view.click("A")
+        view.click("B")
+    assert "mean place" in view.line and "ours" in view.line and view.choices[0]["off"]  # now it is told
+    assert view.table == there.to_csv()
 
 
 def test_a_half_given_ranking_is_taken_back_first() -> None:
     there = session()
     there.rank("ABC")
-    said, _, row = ranking_view(there, left, paint).children
-    row.children[1].click()
-    row.children[-1].click()
-    assert "So far" not in said.value and there.position == 1
+    view = ranking_view(there, left, paint)
+    view.click("A")
+    view.click("back")
+    assert "So far" not in view.line and there.position == 1
 
 
 def test_errors_of_a_click_are_shown_in_the_view() -> None:
     there = session()
-    said, _, row = ranking_view(there, left, broken_after_one(there, paint)).children
-    row.children[1].click()
-    row.children[2].click()
-    assert "no such picture" in said.value
+    view = ranking_view(there, left, broken_after_one(there, paint))
+    view.click("A")
+    view.click("B")
+    assert "no such picture" in view.line
 
 
 def test_the_sheet_shows_the_left_image_and_every_version() -> None:

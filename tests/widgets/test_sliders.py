@@ -24,10 +24,10 @@ def paint(values: Mapping[str, float]) -> Tensor:
 def test_a_slider_moves_the_picture() -> None:
     board = SliderBoard(paint, RANGES, scale=2)
     assert board.wait(5) and board.picture is not None and float(board.picture[0, 0, 0]) == pytest.approx(0.2)
-    before = bytes(board._image.value)
-    board._sliders["smile"].value = 0.5  # as a hand does
+    before = board.shown
+    board.set_state({"values": {"smile": 0.5, "age": 2}})  # as a hand does
     assert board.wait(5) and float(board.picture[0, 0, 0]) == pytest.approx(0.7)
-    assert bytes(board._image.value) != before and board._image.width == "16"
+    assert board.shown != before and board.size == [16, 16]
     board.set(age=0, smile=-1)
     assert float(board.picture[0, 0, 0]) == -1 and board.values == {"smile": -1, "age": 0}
 
@@ -35,9 +35,24 @@ def test_a_slider_moves_the_picture() -> None:
 def test_errors_are_shown_inside_and_the_next_value_is_painted() -> None:
     board = SliderBoard(paint, RANGES)
     board.set(age=5)
-    assert "too old" in board._said.value
+    assert board.caption == "too old"
     board.set(age=1)
-    assert "painted" in board._said.value
+    assert "painted" in board.caption
+
+
+def test_a_front_end_may_send_anything() -> None:
+    board = SliderBoard(paint, RANGES)
+    board.set_state({"values": {"smile": 99, "age": 2.7, "frown": 1}})
+    assert board.values == {"smile": 1.0, "age": 3} and isinstance(board.values["age"], int)
+    board.set_state({"values": {}})
+    assert board.values == {"smile": 0, "age": 2}
+
+
+def test_places_have_names() -> None:
+    hair = Range.of("as it is", "blond", "black")
+    assert (hair.low, hair.high, hair.start, hair.step) == (0, 2, 0, 1)
+    assert SliderBoard(lambda _: torch.zeros(3, 4, 4), {"hair": hair}).ranges["hair"]["names"] == hair.names
+    assert repr(SliderBoard(lambda _: torch.zeros(3, 4, 4), {"hair": hair})) == "SliderBoard(hair as it is)"
 
 
 @pytest.mark.parametrize("values", [{"smile": 2}, {"frown": 0}])
@@ -54,7 +69,8 @@ def test_ranges_without_sense_are_refused() -> None:
 
 def test_a_picture_stands_in_where_widgets_are_not_shown() -> None:
     bundle = SliderBoard(paint, RANGES)._repr_mimebundle_()
-    assert bundle is not None and bundle["image/png"] and bundle["text/plain"] == "SliderBoard(smile=0, age=2)"
+    assert bundle is not None and bundle[0]["image/jpeg"]
+    assert bundle[0]["text/plain"] == "The picture of these values: smile 0, age 2"
 
 
 STRIDED = [Layer(4, 2, 1), Layer(4, 2, 1)]  # sees 10 px, one output every 4

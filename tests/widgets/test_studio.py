@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -18,6 +20,7 @@ from lib.images import write_png
 from lib.labelmaps import LabelError, LabelMap
 from lib.widgets import studio_subject
 from lib.widgets.blank_layout import blank_layout
+from lib.widgets.memory import keep_freed_memory
 from lib.widgets.newest import NewestWins
 from lib.widgets.studio import Studio
 from lib.widgets.studio_subject import Subject
@@ -54,6 +57,18 @@ def test_an_error_is_told_and_the_next_job_is_done() -> None:
     assert worker.wait(5) and isinstance(errors[0], ZeroDivisionError)
     worker.submit(4)
     assert worker.wait(5) and results == [0.25]
+
+
+def test_freed_memory_is_kept() -> None:
+    if not keep_freed_memory():
+        pytest.skip("this system's C library cannot be asked to keep what is freed")
+    import resource  # the module exists on Unix only
+
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(20):
+        pieces = [np.ones(500_000) for _ in range(8)]  # 4 MB each, a thousand pages
+        del pieces
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before < 40_000  # of 160 000 that are used
 
 
 # -------------------------------------------------------------------------------------------- the studio
@@ -109,6 +124,15 @@ def test_versions_are_gone_back_to(studio: Studio) -> None:
     assert torch.allclose(changed(studio), before) and studio.editor.state.depth == (2, 0)
 
 
+def test_colab_is_told_where_the_front_end_of_the_parts_is(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a stand-in for Colab's module, which anywidget asks."""
+    url = "https://example.org/manager.js"
+    colab = SimpleNamespace(enable_custom_widget_manager=lambda: None, _widgets=SimpleNamespace(_installed_url=url))
+    monkeypatch.setitem(sys.modules, "google.colab.output", colab)
+    bundle = studio._repr_mimebundle_()
+    assert bundle is not None and url in repr(bundle[1])
+
+
 def test_a_new_class_is_explained_and_names_do_not_matter(studio: Studio) -> None:
     before = changed(studio)
     studio.editor.state.rename_class("ball", "moon")
@@ -158,7 +182,8 @@ def test_errors_of_the_model_are_shown_inside(studio: Studio, monkeypatch: pytes
 
 def test_a_picture_stands_in_where_widgets_are_not_shown(studio: Studio) -> None:
     bundle = studio._repr_mimebundle_()
-    assert bundle is not None and bundle["text/plain"] == "Studio(scene, 96 x 64 px)" and len(bundle["image/png"]) > 500
+    assert bundle is not None and bundle[0]["text/plain"] == "Studio(scene, 96 x 64 px)"
+    assert 500 < len(bundle[0]["image/jpeg"]) < 100_000 and bundle[1] == {}
 
 
 # ---------------------------------------------------------------------------------------------- training

@@ -12,7 +12,6 @@ runs; what it painted arrives when the cell is done.
 
 from __future__ import annotations
 
-import base64
 import io
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -27,11 +26,11 @@ from torch import Tensor
 from lib.images import to_pil
 from lib.labelmaps import LabelMap
 from lib.widgets.layout_state import LayoutEditError, LayoutState
-from lib.widgets.pictures import png
+from lib.widgets.pictures import png, still_bundle
 
 __all__ = ["LayoutEditor"]
 
-_PARTS = ("layout_core.mjs", "layout_session.mjs", "layout_stage.js", "layout_editor.js")
+_PARTS = ("layout_core.mjs", "layout_session.mjs", "layout_hand.mjs", "layout_stage.js", "layout_editor.js")
 SHOWN = 460
 """Longest side on the screen with the default zoom, in CSS pixels."""
 MOST_BYTES = 30_000_000
@@ -163,8 +162,7 @@ class LayoutEditor(anywidget.AnyWidget):
         if bundle is None:
             return None
         data, metadata = bundle if isinstance(bundle, tuple) else (bundle, {})
-        still = {"image/png": base64.b64encode(png(self.picture())).decode(), "text/plain": repr(self)}
-        return {**data, **still}, metadata
+        return still_bundle(data, self.picture(), repr(self)), metadata
 
     def __repr__(self) -> str:
         state = self.state

@@ -174,6 +174,17 @@ export function moved(map, mask, onto, { dx, dy, scale, angle, flip }) {
   return result;
 }
 
+/** Where the pixels that name a selection lie after its move; null where none is left inside the map. */
+export function landed({ width, height }, mask, { at, dx, dy, scale, angle, flip }) {
+  const box = boxOf(mask, width), cx = (box[0] + box[2] - 1) / 2, cy = (box[1] + box[3] - 1) / 2, turn = (angle * Math.PI) / 180;
+  const pixels = at.map(([x, y]) => {
+    const u = (flip[0] ? -1 : 1) * (x - cx) * scale, v = (flip[1] ? -1 : 1) * (y - cy) * scale;
+    return [Math.round(cx + dx + u * Math.cos(turn) - v * Math.sin(turn)),
+      Math.round(cy + dy + u * Math.sin(turn) + v * Math.cos(turn))];
+  }).filter(([x, y]) => x >= 0 && y >= 0 && x < width && y < height);
+  return pixels.length ? pixels : null;
+}
+
 const TABLE = Uint32Array.from({ length: 256 }, (_, n) => {
   for (let k = 0; k < 8; k++) n = n & 1 ? 0xedb88320 ^ (n >>> 1) : n >>> 1;
   return n;

@@ -1,5 +1,6 @@
 // The drawing surface: photo, map, outline and handles; pointers and keys become operations.
-import { NEAREST, SOURCE, boxOf, brushed, moved } from "./layout_core.mjs";
+import { NEAREST, SOURCE, boxOf, brushed, landed, moved } from "./layout_core.mjs";
+import { Hand, scrolled } from "./layout_hand.mjs";
 
 const BOXES = ["rectangle", "ellipse"];
 const clamp = (value, low, high) => Math.min(high, Math.max(low, value));
@@ -122,27 +123,15 @@ export class Stage {
     if (!this.hold) return;
     const { op, start } = this.hold, { width } = this.layout;
     const box = boxOf(start.mask, width);
-    const seeds = this.landed(op, start);
+    const seeds = landed(this.layout, start.mask, op);
     if (op.amend && seeds) this.select(seeds);
     this.finish({ copy: true, dx: Math.max(4, Math.round((box[2] - box[0]) / 4)), dy: 4 });
     this.say("duplicated");
   }
 
-  /** Where the seeds of a selection lie after its move; null where none is left inside the map. */
-  landed(op, start) {
-    const { width, height } = this.layout, box = boxOf(start.mask, width);
-    const cx = (box[0] + box[2] - 1) / 2, cy = (box[1] + box[3] - 1) / 2, turn = (op.angle * Math.PI) / 180;
-    const seeds = op.at.map(([x, y]) => {
-      const u = (op.flip[0] ? -1 : 1) * (x - cx) * op.scale, v = (op.flip[1] ? -1 : 1) * (y - cy) * op.scale;
-      return [Math.round(cx + op.dx + u * Math.cos(turn) - v * Math.sin(turn)),
-        Math.round(cy + op.dy + u * Math.sin(turn) + v * Math.cos(turn))];
-    }).filter(([x, y]) => x >= 0 && y >= 0 && x < width && y < height);
-    return seeds.length ? seeds : null;
-  }
-
   remove() {
     if (!this.hold) return;
-    const { op, start } = this.hold, at = op.amend ? this.landed(op, start) : op.at;
+    const { op, start } = this.hold, at = op.amend ? landed(this.layout, start.mask, op) : op.at;
     const { inside } = op, { vacated } = this.settings;
     this.release();
     if (at) this.session.commit({ op: "delete", at, inside, vacated });
@@ -169,16 +158,14 @@ export class Stage {
 
   listen() {
     const on = (name, act) => this.over.addEventListener(name, (event) => act(event));
-    on("pointerdown", (event) => this.press(event));
-    on("pointermove", (event) => this.move(event));
-    on("pointerup", (event) => this.lift(event));
-    on("pointercancel", () => { this.drag = this.draft = null; this.points = []; this.redraw(); });
+    const hand = new Hand(this);
+    for (const act of ["down", "move", "up", "cancel"]) on(`pointer${act}`, (event) => hand[act](event));
     on("dblclick", () => { if (this.settings.tool === "polygon") this.closePolygon(); });
     on("keydown", (event) => this.key(event));
     on("wheel", (event) => {
       if (!event.ctrlKey) return; // a plain wheel scrolls the page
       event.preventDefault();
-      this.resize(this.zoom * (event.deltaY < 0 ? 1.1 : 1 / 1.1));
+      this.pinch([event.clientX, event.clientY], [0, 0], event.deltaY < 0 ? 1.1 : 1 / 1.1);
     });
     on("focus", () => this.redraw());
     on("blur", () => this.redraw());
@@ -195,22 +182,41 @@ export class Stage {
   }
   inside([x, y]) { return [clamp(x, 0, this.layout.width - 1), clamp(y, 0, this.layout.height - 1)]; }
 
+  /** Two fingers, or a wheel: zoom about a point of the screen that has moved there by `moved`. */
+  pinch([x, y], [dx, dy], ratio) {
+    const [u, v] = this.place({ clientX: x - dx, clientY: y - dy }), frame = this.root.querySelector(".le-frame");
+    this.resize(this.zoom * ratio);
+    const box = this.over.getBoundingClientRect();
+    frame.scrollLeft += box.left + u * this.zoom - x + dx;
+    frame.scrollTop += box.top + v * this.zoom - y + dy;
+    scrolled(frame, -dx, -dy);
+  }
+
   press(event) {
-    if (event.button !== 0 || this.drag) return;
+    if (event.button !== 0 || this.drag) return false;
     event.preventDefault();
+    this.before = this.hold && { ...this.hold, op: { ...this.hold.op } };
     this.over.focus({ preventScroll: true });
     try { this.over.setPointerCapture(event.pointerId); } catch { /* a synthetic event has no pointer */ }
     const at = this.pixel(event);
     this.cursor = this.inside(at);
     this.begin(at, event);
+    return true;
+  }
+
+  /** As if the last press had not been. */
+  cancel() {
+    if (!this.drag) return;
+    if (this.drag.kind === "draw") this.points = [];
+    Object.assign(this, { drag: null, draft: null, hold: this.before });
+    this.redraw();
   }
 
   begin(at, event) {
     const { tool } = this.settings;
     if (tool === "select") this.drag = this.grip(at, event);
     else if (tool === "hand") this.drag = { kind: "pan", from: [event.clientX, event.clientY] };
-    else if (tool === "fill" || tool === "pick") this.touch(this.inside(at));
-    else if (tool === "polygon") { this.points.push(at); this.redraw(); }
+    else if (["fill", "pick", "polygon"].includes(tool)) this.drag = { kind: "tap", at }; // done when it is let go
     else { this.drag = { kind: "draw" }; this.points = [at]; this.show(); }
   }
 
@@ -242,6 +248,7 @@ export class Stage {
     const drag = this.drag, place = this.place(event);
     if (drag.kind === "pan") this.pan(event);
     else if (drag.kind === "draw") this.extend(event);
+    else if (drag.kind === "tap") return;
     else if (drag.kind === "shift") this.preview({ dx: drag.dx + at[0] - drag.from[0], dy: drag.dy + at[1] - drag.from[1] });
     else {
       const [cx, cy] = this.centre(), angle = ([x, y]) => (Math.atan2(y - cy, x - cx) * 180) / Math.PI;
@@ -272,6 +279,7 @@ export class Stage {
     const drag = this.drag;
     this.drag = null;
     if (!drag || drag.kind === "pan") return;
+    if (drag.kind === "tap") return this.tap(drag.at);
     if (drag.kind !== "draw") { if (this.draft) this.finish(); return; }
     const op = this.shape();
     this.draft = null; this.points = [];
@@ -301,6 +309,15 @@ export class Stage {
       for (let p = 0; p < mask.length; p++) if (mask[p]) this.draft[p] = op.cls === SOURCE ? this.layout.source[p] : op.cls;
       this.shown = op.points.length;
     }
+    this.redraw();
+  }
+
+  /** A corner of a polygon, which a tap on the first one closes, or bucket or eyedropper. */
+  tap(at) {
+    if (this.settings.tool !== "polygon") return this.touch(this.inside(at));
+    const [first] = this.points, near = first && Math.hypot(at[0] - first[0], at[1] - first[1]) * this.zoom < 12;
+    if (near && this.points.length > 2) return this.closePolygon();
+    this.points.push(at);
     this.redraw();
   }
 

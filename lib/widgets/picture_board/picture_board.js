@@ -37,6 +37,7 @@ export default {
     const said = () => { $(".pb-said").textContent = model.get("caption"); };
     const busy = () => el.classList.toggle("pb-busy", model.get("busy"));
     const versions = () => {
+      strip.querySelectorAll("img").forEach(({ src }) => URL.revokeObjectURL(src));
       strip.replaceChildren(...model.get("versions").map((picture, number) => {
         const item = document.createElement("div"), node = own(document.createElement("button"));
         item.setAttribute("role", "listitem");
