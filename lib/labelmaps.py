@@ -28,6 +28,7 @@ from lib.label_files import NAMES_KEY, Colour, RawLabels, decode
 from lib.snapping import NEAR, Codes, Colours, LabelError, assign, find_class_colours
 
 __all__ = [
+    "DISTINCT_COLOURS",
     "LabelError",
     "LabelMap",
     "LabelReport",
@@ -52,6 +53,14 @@ _BASIC: dict[str, Colour] = {
     "pink": (255, 170, 190), "teal": (0, 128, 128), "dark green": (0, 128, 0), "dark red": (128, 0, 0),
     "navy": (0, 0, 128), "olive": (128, 128, 0), "sky blue": (90, 160, 255),
 }  # fmt: skip
+
+
+DISTINCT_COLOURS: tuple[Colour, ...] = (
+    (0, 0, 0), (230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66), (0, 62, 128), (213, 94, 0),
+    (204, 121, 167), (255, 255, 255), (122, 122, 122), (120, 62, 20), (150, 235, 170), (51, 34, 136), (170, 68, 153),
+    (221, 204, 119), (17, 119, 51),
+)  # fmt: skip
+"""For classes without a colour of their own; Okabe and Ito's, which colour-blind readers see apart, come first."""
 
 
 @dataclass(frozen=True)

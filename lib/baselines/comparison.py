@@ -42,7 +42,8 @@ MEASURES: Mapping[str, Best] = {
     "sifid/random-conv": "low", "sifid/patch-pca": "low", "colour_frechet": "low",
     "sharpness": "one", "checkerboard": "one", "seconds": "low",
 }  # fmt: skip
-"""Measure -> its best value; see `lib.metrics.table.evaluate`. ``seconds``: training and painting, for each target."""
+"""Measure -> its best value; see `lib.metrics.table.evaluate`. ``seconds``: of painting, for each target, and
+of training where no shipped model of the picture was loaded."""
 TRUE_MEASURES: Mapping[str, Best] = {"psnr": "high", "strangeness": "low", "contours": "high"}
 """Against the true picture, scenes only; see `lib.games.partner_measures.partner_scores`."""
 
@@ -141,15 +142,16 @@ def judges_of(case: Case) -> dict[str, Judge]:
 
 
 def write_sheet(case: Case, folder: Path) -> None:
-    """One row of layouts, then one row for each competitor whose pictures lie in the folder."""
-    rows: list[list[Tensor | LabelMap]] = [[case.layout, *case.targets.values()]]
+    """One row of layouts, one of true pictures if they are known, one for each competitor whose pictures are there."""
+    rows: dict[str, list[Tensor | LabelMap]] = {"layouts": [case.layout, *case.targets.values()]}
     if case.truths:
-        rows.append([case.image, *case.truths.values()])
+        rows["truth"] = [case.image, *case.truths.values()]
     for method in PAINTERS:
         files = [folder / method / f"{name}.png" for name in case.targets]
         if all(file.is_file() for file in files):
-            rows.append([case.image, *(read_image(file) for file in files)])
-    contact_sheet(rows, titles=["source", *case.targets], scale=2).save(folder / "sheet.png")
+            rows[method] = [case.image, *(read_image(file) for file in files)]
+    titles = [[name, *(case.targets if name == "layouts" else [""] * len(case.targets))] for name in rows]
+    contact_sheet(list(rows.values()), titles=titles, scale=2).save(folder / "sheet.png")
 
 
 def _mean_of_known(values: list[float]) -> float:

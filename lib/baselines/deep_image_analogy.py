@@ -30,15 +30,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lib.baselines.inputs import PaintError, check_inputs, one_hot_layouts
-from lib.baselines.patch_match import Field, MatchSearch, patch_match, patch_rows, take
 from lib.book.equations import equation
 from lib.games.photo_features_train import photo_maps
+from lib.losses.patch_match import Field, MatchSearch, patch_match, take, vote
 from lib.losses.perceptual import FeatureMaps
 from lib.runtime import seeded
 
 __all__ = [
     "DeepAnalogy", "DeepSettings", "Side", "analogy", "blend", "descriptors", "drawn", "invert", "paint", "transfer",
-    "vote",
 ]  # fmt: skip
 
 
@@ -223,22 +222,6 @@ def invert(stage: nn.Module, wanted: Tensor, start: Tensor, *, steps: int, rate:
         (stage(found) - wanted).square().mean().backward()
         optimiser.step()
     return found.detach().clamp(min=0)  # features behind a ReLU
-
-
-def vote(picture: Tensor, place: Tensor, size: int) -> Tensor:
-    """The picture that matches make: each patch says what its match shows, overlaps are averaged.
-
-    Args:
-        picture: (1, C, h, w), B'.
-        place: (1, H, W), y*w + x.
-        size: side of the patches; 1 copies pixels.
-    """
-    said = patch_rows(picture, size)[:, place.flatten()].transpose(1, 2)  # (1, C*s*s, H*W)
-    height, width = place.shape[1:]
-    padded = (height + size - 1, width + size - 1)
-    total = F.fold(said, padded, size) / F.fold(torch.ones_like(said), padded, size)
-    edge = size // 2
-    return total[:, :, edge : edge + height, edge : edge + width]
 
 
 def _stages(features: FeatureMaps, layers: int) -> list[nn.Module]:

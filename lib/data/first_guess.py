@@ -17,20 +17,14 @@ from scipy import ndimage, optimize
 from torch import Tensor
 
 from lib.book.equations import equation
-from lib.labelmaps import LabelError, LabelMap, Palette
+from lib.labelmaps import DISTINCT_COLOURS, LabelError, LabelMap, Palette
 
 __all__ = ["MAX_CLASSES", "Agreement", "GuessConfig", "agreement", "first_guess", "superpixels", "swept"]
 
 Index = npt.NDArray[np.intp]
 Features = npt.NDArray[np.float64]
 
-_COLOURS = (
-    (0, 0, 0), (230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66), (0, 62, 128), (213, 94, 0),
-    (204, 121, 167), (255, 255, 255), (122, 122, 122), (120, 62, 20), (150, 235, 170),
-)  # fmt: skip
-"""Okabe and Ito's palette first: readers with a colour deficiency tell these apart."""
-
-MAX_CLASSES = len(_COLOURS)
+MAX_CLASSES = 12  # of a guess; more pieces of more colours are quicker painted by hand
 _LEAST_SIDE = 16  # px; below that a superpixel has no texture left to measure
 
 
@@ -131,7 +125,7 @@ def swept(index: Index, crumbs: float) -> Index:
     return result
 
 
-@equation("13.4", tests="tests/data/test_first_guess.py::test_the_pairing_is_the_best_of_all")
+@equation("13.3", tests="tests/data/test_first_guess.py::test_the_pairing_is_the_best_of_all")
 def agreement(guess: LabelMap, layout: LabelMap) -> Agreement:
     """Compare a guess, whose classes have no names, with a layout, under the best one-to-one pairing.
 
@@ -214,4 +208,4 @@ def _numbered(index: Index) -> LabelMap:
     rank = np.zeros(int(labels.max()) + 1, dtype=np.uint8)
     rank[order] = np.arange(len(order))
     names = tuple(f"region {number}" for number in range(1, len(order) + 1))
-    return LabelMap(rank[index], Palette(names, _COLOURS[: len(order)]))
+    return LabelMap(rank[index], Palette(names, DISTINCT_COLOURS[: len(order)]))

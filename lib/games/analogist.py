@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from lib.data.single_photo import SinglePhoto
 from lib.games.analogy import Analogy, AnalogyConfig
 from lib.labelmaps import LabelError, LabelMap, Palette
-from lib.losses.refine import refine_within_classes
+from lib.losses.refine import follow_matches
 from lib.nn.analogy_generator import Painting
 from lib.runtime import Runtime, device_name, seeded
 from lib.training.checkpoint import CheckpointError, load_weights, read_card, save_weights, weights_card
@@ -28,6 +28,7 @@ from lib.training.play import Callback, play
 
 __all__ = ["Analogist", "untrained"]
 
+REST = 6.0  # nats; a change of the layout is an edit here, and the ground of an edit stays where it is
 LEAST_SIDE = 32  # px; below that the coarsest feature map of G has nothing left to see
 
 
@@ -89,18 +90,23 @@ class Analogist:
         )  # fmt: skip
         return analogist
 
-    def painting(self, target: LabelMap) -> Painting:
-        """Everything the generator makes of a target layout: picture, copy, gate, modulation."""
+    def painting(self, target: LabelMap, *, rest: float = REST) -> Painting:
+        """Everything the generator makes of a target layout: picture, copy, gate, modulation.
+
+        Args:
+            target: as for `paint`.
+            rest: how strongly unchanged ground prefers its own place (12.20); 0 asks the matcher alone.
+        """
         check_target(target, self.layout)
-        return self._painting(target.one_hot(self.runtime.device))
+        return self._painting(target.one_hot(self.runtime.device), rest)
 
     def paint(self, target: LabelMap, *, refine: bool = True) -> Tensor:
         """The photo that fits the target layout: (3, H, W) in [-1, 1].
 
         Args:
             target: same classes as the photo's layout, any size divisible by 8.
-            refine: descend the patch coherence once more, on the finished picture: patches that resemble no
-                patch of the photo are pulled to the nearest one (`lib.losses.refine.refine_within_classes`).
+            refine: correct the matches pixel by pixel and vote with the photo's patches, on the finished picture
+                (`lib.losses.refine.follow_matches`).
         """
         return self.paint_all([target], refine=refine)[0]
 
@@ -119,19 +125,24 @@ class Analogist:
             )
         for target in targets:
             check_target(target, self.layout)
-        images = self._painting(torch.cat([target.one_hot(self.runtime.device) for target in targets])).image.float()
+        wanted = torch.cat([target.one_hot(self.runtime.device) for target in targets])
+        painting = self._painting(wanted, REST)
+        images = painting.image.float()
         if refine:
-            photo = self.image.unsqueeze(0)
-            pairs = zip(images.split(1), targets, strict=True)
-            images = torch.cat([refined(image, photo, target, self.layout) for image, target in pairs])
+            known = self.image.unsqueeze(0), self.layout.one_hot(self.runtime.device)
+            grids = painting.aligned.grid.split(1) if self.config.aligned else [None] * len(targets)
+            asked = zip(images.split(1), wanted.split(1), grids, strict=True)
+            images = torch.cat([
+                follow_matches(image, known[0], layout, known[1], grid).image for image, layout, grid in asked
+            ])  # fmt: skip
         return images.clamp(-1, 1)
 
     @torch.no_grad()
-    def _painting(self, wanted: Tensor) -> Painting:
+    def _painting(self, wanted: Tensor, rest: float) -> Painting:
         """The generator's answer to one-hot target layouts (B, K, H, W)."""
         source, batch = self.layout.one_hot(wanted.device), (wanted.shape[0], -1, -1, -1)
         with self.runtime.autocast():
-            painting: Painting = self.generator(self.image.expand(batch), source.expand(batch), wanted)
+            painting: Painting = self.generator(self.image.expand(batch), source.expand(batch), wanted, rest=rest)
         return painting
 
     def save(self, path: str | Path, *, metrics: dict[str, float] | None = None, data: str = "") -> None:
@@ -188,11 +199,6 @@ def untrained(classes: int, config: AnalogyConfig, *, seed: int, runtime: Runtim
         game = Analogy(classes, config, generator=seeded(seed + 1))
     runtime.place(game)
     return game
-
-
-def refined(image: Tensor, photo: Tensor, target: LabelMap, layout: LabelMap) -> Tensor:
-    """Descend the patch coherence on a finished picture (1, 3, H, W), matching within classes."""
-    return refine_within_classes(image, photo, target.one_hot(image.device), layout.one_hot(image.device))
 
 
 def check_photo(image: Tensor, layout: LabelMap) -> None:

@@ -111,7 +111,7 @@ def answer(analogist: Analogist, batches: Sequence[Mapping[str, Any]]) -> list[A
 def measure_run(
     analogist: Analogist, targets: Mapping[str, LabelMap], judge: Judge, batches: Sequence[Mapping[str, Any]]
 ) -> Values:
-    """Every key of `MEASURES` for one trained generator, on its raw pictures.
+    """Every key of `MEASURES` for one trained generator, on its raw pictures: what training did, without (12.20).
 
     Args:
         analogist: what was trained.
@@ -121,7 +121,9 @@ def measure_run(
     """
     device = analogist.runtime.device
     one_hot = torch.cat([layout.one_hot(device) for layout in targets.values()])
-    pictures = torch.cat([analogist.painting(layout).image.float().clamp(-1, 1) for layout in targets.values()])
+    pictures = torch.cat(
+        [analogist.painting(layout, rest=0.0).image.float().clamp(-1, 1) for layout in targets.values()]
+    )
     answers = answer(analogist, batches)
     values = layout_fidelity(pictures, one_hot, judge)
     values |= appearance(pictures, one_hot, analogist.image.unsqueeze(0), analogist.layout.one_hot(device))

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from lib.book.equations import equation
+from lib.data.augment import identity_grid
+from lib.losses.patch_match import MatchSearch, patch_match, vote
 from lib.losses.patches import (
     append_labels,
     check_images,
@@ -18,6 +21,7 @@ from lib.losses.patches import (
     nearest_patches,
     take_patches,
 )
+from lib.runtime import seeded
 
 
 @torch.no_grad()
@@ -114,73 +118,66 @@ def _ballot(
     return votes, weights
 
 
+class Followed(NamedTuple):
+    """A picture made of the photo's patches."""
+
+    image: Tensor  # (B, 3, H, W), float32
+    grid: Tensor  # (B, H, W, 2), where each pixel came from, as for `torch.nn.functional.grid_sample`
+
+
 @torch.no_grad()
-def refine_within_classes(
+@equation("12.19", tests="tests/equations/test_patches.py::test_following_matches_lowers_its_objective")
+def follow_matches(
     image: Tensor,
     source: Tensor,
     image_layout: Tensor,
     source_layout: Tensor,
+    grid: Tensor | None = None,
+    search: MatchSearch | None = None,
     *,
-    size: int = 5,
-    iterations: int = 3,
-    stride: int = 2,
-    power: float = 0.8,
-    tolerance: float = 0.002,
-    label_weight: float = 0.3,
-) -> Tensor:
-    """`patch_refine` at one scale, guided by labels: a patch looks only among patches with the class of its centre.
+    sweeps: int = 2,
+    ballot: int = 3,
+    label_weight: float = 1.0,
+) -> Followed:
+    """Correct known matches pixel by pixel, and let the patches that they find vote for the picture (12.19).
 
-    The guided search of `patch_refine` compares every patch with every other and carries the labels of all its pixels
-    along. Here K classes make K small searches, and one number, the share of the class in the patch, keeps borders
-    with borders: at 256 px about a tenth of the work. A class that the source lacks is left as it is.
+        phi(p)  <-  arg min_q  |patch_p(I) - patch_q(I_src)|^2 / 4 + label_weight |patch_p(P) - patch_q(P_src)|^2 / 2
+        I       <-  what the matches phi say, overlaps averaged
+
+    Where `patch_refine` searches the whole photo, this starts from where the pixels came from and looks near by, with
+    PatchMatch: the time grows with the number of pixels, not with its square, and chunks stay chunks.
 
     Args:
-        image, image_layout: (1, 3, H, W) in [-1, 1] and its one-hot layout (1, K, H, W).
-        source, source_layout: the photo and its layout; any size.
-        size: side of a patch in pixels, odd.
-        iterations, stride, power: as for `patch_refine`.
-        tolerance: a patch within about this mean squared distance of its match votes for itself. In a sky every patch
-            is near to any other, and its slow gradient would be cut into steps; 0 replaces every patch.
-        label_weight: squared colour difference that a wholly different share is worth.
-
-    Returns:
-        (1, 3, H, W) float32.
+        image, image_layout: (B, 3, H, W) in [-1, 1] and its one-hot layout (B, K, H, W).
+        source, source_layout: the photo and its layout, one or B of each; any size.
+        grid: (B, H, W, 2), where each pixel of the image came from; default the same place.
+        search: of each sweep; default two iterations with patches of 5 px and random guesses up to 4 px away.
+        sweeps: how often matches and picture are found anew.
+        ballot: side of the patches that vote; smaller is sharper.
+        label_weight: what a pixel of a wrong class costs; a pixel of the opposite colour costs 3.
 
     Raises:
-        ValueError: shapes do not fit, an even size, or the stride leaves pixels without a vote.
+        ValueError: shapes do not fit.
     """
-    check_images(image, source, (size,), (1,))
+    search = search or MatchSearch(size=5, iterations=2, radius=4)
+    check_images(image, source, (search.size,), (1,))
     guide_channels(image, source, image_layout, source_layout, 1.0)  # checks the layouts
-    if image.shape[0] != 1 or size % 2 == 0 or not 1 <= stride <= size:
-        raise ValueError(f"One picture, an odd size and a stride up to it, got {image.shape[0]}, {size} and {stride}.")
-    shape = (image.shape[2], image.shape[3])
-    rows = covering_rows(*shape, size, stride, image.device)
-    (asked, share), (known, known_share) = (_centres(layout, size) for layout in (image_layout, source_layout))
-    asked, share = asked[rows], share[rows]
-    classes = [(asked == k, known == k) for k in asked.unique().tolist() if bool((known == k).any())]
-    scale = (label_weight * image.shape[1] * size**2) ** 0.5
-    there = extract_patches(source.float(), size)[0]
-    keys = torch.cat([there, scale * known_share], dim=1)
-    result = image.float()
-    for _ in range(iterations):
-        own = extract_patches(result, size)[0, rows]
-        queries, said, squared = torch.cat([own, scale * share], dim=1), own.clone(), own.new_zeros(len(own))
-        for here, candidates in classes:
-            near, found = nearest_patches(queries[None, here], keys[None, candidates])
-            content = torch.exp(-near[0] / tolerance) if tolerance else torch.zeros_like(near[0])
-            said[here] = torch.lerp(there[candidates][found[0]], own[here], content.unsqueeze(-1))
-            squared[here] = near[0]
-        votes, weights = vote_patches(said[None], _reweight(squared, power)[None], rows[None], shape, size)
-        result = votes / weights
-    return result
-
-
-def _centres(layout: Tensor, size: int) -> tuple[Tensor, Tensor]:
-    """Of every patch of a layout (1, K, H, W): the class of its centre (N,), and that class's share in it (N, 1)."""
-    border = size // 2
-    labels = layout.argmax(dim=1)[0, border : layout.shape[2] - border, border : layout.shape[3] - border].reshape(-1)
-    shares = F.avg_pool2d(layout.float(), size, stride=1)[0].flatten(1)
-    return labels, shares.T.gather(1, labels.unsqueeze(1))
+    height, width = source.shape[-2:]
+    if grid is None:
+        grid = identity_grid(image.shape[2], image.shape[3], image.device).expand(image.shape[0], -1, -1, -1)
+    x, y = (
+        (((grid[..., axis] + 1) * side - 1) / 2).round().long().clamp(0, side - 1)
+        for axis, side in ((0, width), (1, height))
+    )
+    place, picture, photo = y * width + x, image.float(), source.float().expand(image.shape[0], -1, -1, -1)
+    scale = (label_weight / 2) ** 0.5
+    keys = torch.cat([photo / 2, scale * source_layout.expand(image.shape[0], -1, -1, -1)], dim=1)
+    for _ in range(sweeps):
+        queries = torch.cat([picture / 2, scale * image_layout], dim=1)
+        place = patch_match(queries, keys, search, generator=seeded(0), start=place).place
+        picture = vote(photo, place, ballot)
+    found = torch.stack([(2 * (place % width) + 1) / width - 1, (2 * (place // width) + 1) / height - 1], dim=3)
+    return Followed(picture, found)
 
 
 def _reweight(squared: Tensor, power: float) -> Tensor:

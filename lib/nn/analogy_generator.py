@@ -67,7 +67,9 @@ class AnalogyGenerator(nn.Module):
         nn.init.normal_(self.tail.weight, std=0.02)
         zero_bias(self.tail)
 
-    def forward(self, image: Tensor, source: Tensor, target: Tensor, *, consensus: int = 4) -> Painting:
+    def forward(
+        self, image: Tensor, source: Tensor, target: Tensor, *, consensus: int = 4, rest: float = 0.0
+    ) -> Painting:
         """Paint the target layout with the source photo.
 
         Args:
@@ -75,12 +77,13 @@ class AnalogyGenerator(nn.Module):
             source: P_src (B, K, h, w) one-hot.
             target: P_tgt (B, K, H, W) one-hot.
             consensus: iterations of the consensus on matches; fewer are faster.
+            rest: nats by which unchanged ground prefers its own place; for edits of the source layout.
         """
         features_target = self.encoder_seg(target)
         features_source = self.encoder_seg(source)
         logits = self.matcher(features_target, features_source, target, source)
         if self.aligned:
-            copy = align(logits, image, source, target, consensus=consensus)
+            copy = align(logits, image, source, target, consensus=consensus, rest=rest)
             features_copy = self.encoder_seg(copy.layout)
         else:
             copy = _unmoved(image, source, target)

@@ -55,13 +55,18 @@ def heal_seams(copied: Tensor, image: Tensor, layout: Tensor, grid: Tensor, *, a
 def _solve_poisson(right: Tensor, anchor: float) -> Tensor:
     """u with (anchor + L) u = right, L the Laplacian of the pixel grid with free borders.
 
-    The mirrored picture is periodic, so one FFT diagonalises L.
+    The cosine transform diagonalises L. Two matrix products do it faster than an FFT of the mirrored picture.
     """
     height, width = right.shape[-2:]
-    mirrored = torch.cat([right, right.flip(-1)], dim=-1)
-    mirrored = torch.cat([mirrored, mirrored.flip(-2)], dim=-2)
-    rows = 2 - 2 * torch.cos(torch.arange(2 * height, device=right.device) * (math.pi / height))
-    columns = 2 - 2 * torch.cos(torch.arange(width + 1, device=right.device) * (math.pi / width))
-    spectrum = torch.fft.rfft2(mirrored) / (anchor + rows.unsqueeze(1) + columns)
-    solved: Tensor = torch.fft.irfft2(spectrum, s=mirrored.shape[-2:])[..., :height, :width]
-    return solved
+    rows, columns = (_cosines(side, right.device) for side in (height, width))
+    stiff = [2 - 2 * torch.cos(torch.arange(side, device=right.device) * (math.pi / side)) for side in (height, width)]
+    with torch.autocast(right.device.type, enabled=False):  # brightness adds up over the picture: float32
+        spectrum = (rows @ right @ columns.T) / (anchor + stiff[0].unsqueeze(1) + stiff[1])
+        return rows.T @ spectrum @ columns
+
+
+def _cosines(side: int, device: torch.device) -> Tensor:
+    """(side, side), the orthonormal discrete cosine transform (DCT-II) of a line of pixels."""
+    k = torch.arange(side, device=device)
+    waves = torch.cos(torch.outer(k, k + 0.5) * (math.pi / side)) * math.sqrt(2 / side)
+    return torch.cat([waves[:1] / math.sqrt(2), waves[1:]])

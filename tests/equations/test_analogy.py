@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from lib.data.single_photo import CELL, IGNORE
 from lib.losses.adversarial import feature_matching, lsgan_fake, lsgan_real
 from lib.losses.analogy import correspondence, fixed_point, reconstruction, semantic_alignment
-from lib.nn.alignment import LayoutMatcher, neighbourhood_consensus
+from lib.nn.alignment import LayoutMatcher, align, neighbourhood_consensus
 from lib.nn.analogy_generator import AnalogyGenerator, blend
+from lib.nn.ground import ground_classes, with_rest
 from lib.nn.layout_encoder import LayoutEncoder
 from lib.nn.segmenter import Segmenter
 from lib.nn.sft import SFT, log_ratio, modulate
@@ -195,6 +196,62 @@ def test_consensus_equals_a_naive_loop(weight: float) -> None:
         naive[b, y, x, v, u] += weight * math.log(votes / 9 + 1e-3)
     found = neighbourhood_consensus(logits, (ht, wt), (hs, ws), iterations=1, weight=weight)
     torch.testing.assert_close(found, naive.view_as(logits), atol=1e-5, rtol=1e-5)
+
+
+# -------------------------------------------------------------------------------------------------- rest
+
+
+def strip_and_thing() -> tuple[Tensor, Tensor]:
+    """A source and a target of 32 x 40 px: sky above, field below, and a 12 px square that moves by 8 px."""
+    sides = torch.zeros(2, 32, 40, dtype=torch.long)
+    sides[:, 16:] = 1
+    sides[0, 8:20, 8:20] = sides[1, 8:20, 16:28] = 2
+    source, target = F.one_hot(sides, 3).permute(0, 3, 1, 2).float().split(1)
+    return source, target
+
+
+def test_ground_meets_the_frame() -> None:
+    source, _ = strip_and_thing()
+    assert ground_classes(F.avg_pool2d(source, CELL)).tolist() == [[1, 1, 0]]
+    for side, ground in ((4, 0), (16, 0), (20, 0), (32, 1)):  # of a square in the corner; 32: it fills the height
+        corner = torch.zeros(1, 32, 40, dtype=torch.long)
+        corner[:, :side, :side] = 1
+        found = ground_classes(F.avg_pool2d(F.one_hot(corner, 3).permute(0, 3, 1, 2).float(), CELL))
+        assert found[0, 1] == ground
+        assert found[0, 2] == 0  # absent
+
+
+def test_unchanged_ground_prefers_its_place() -> None:
+    source, target = strip_and_thing()
+    logits = noise(1, 80, 80)
+    gained = with_rest(logits, target, source, bonus=5.0) - logits
+    own = gained[0].diagonal()
+    torch.testing.assert_close(gained[0], torch.diag(own))  # nothing but a cell's own place gains
+    changed = F.max_pool2d((source != target).float().amax(dim=1, keepdim=True), CELL).flatten().bool()
+    thing = F.max_pool2d(target[:, 2:], CELL).flatten().bool()
+    torch.testing.assert_close(own, torch.where(changed | thing, 0.0, 5.0))
+    assert with_rest(logits, target, source, bonus=0.0) is logits
+    assert with_rest(logits, target, source[..., :-8], bonus=5.0) is logits
+
+
+def test_a_thing_moves_and_the_ground_does_not() -> None:
+    """A matcher that carries everything along, as warps have taught it, and the same matcher with rest."""
+    source, target = strip_and_thing()
+    cells = torch.arange(80).view(8, 10)
+    along = cells.roll(2, 1).flatten()  # target (y, x) comes from source (y, x - 2)
+    logits = torch.zeros(1, 80, 80)
+    logits[0, torch.arange(80), along] = 4.0
+    moved, rested = (
+        align(logits, noise(1, 3, 32, 40), source, target, consensus=2, rest=b).position for b in (0.0, 6.0)
+    )
+    home = align(torch.eye(80)[None] * 9, noise(1, 3, 32, 40), source, source, consensus=0).position
+    step = torch.tensor([2 * 2 / 10, 0.0])  # two cells, in [-1, 1]
+    thing = F.max_pool2d(target[:, 2:], CELL).flatten().bool()
+    inside = cells[2:-1, 3:-1].flatten()
+    torch.testing.assert_close(moved[0, inside], (home - step)[0, inside], atol=0.02, rtol=0)
+    torch.testing.assert_close(rested[0, thing], (home - step)[0, thing], atol=0.05, rtol=0)
+    far = [0, 1, 2, 7, 8, 9, 70, 71, 79]  # cells of ground away from both places of the thing
+    torch.testing.assert_close(rested[0, far], home[0, far], atol=0.05, rtol=0)
 
 
 # ------------------------------------------------------------------------------------------- generator

@@ -6,12 +6,14 @@ from itertools import pairwise
 
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
+from lib.losses.patch_match import exhaustive
 from lib.losses.patches import extract_patches, nearest_patches, patch_coherence, take_patches
-from lib.losses.refine import patch_refine, vote_patches
+from lib.losses.refine import follow_matches, patch_refine, vote_patches
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -214,3 +216,30 @@ def test_take_patches_is_a_gather() -> None:
     expected = torch.stack([patches[b][indices[b]] for b in range(2)])
     assert torch.equal(take_patches(patches, indices), expected)
     assert torch.equal(take_patches(patches[:1], indices), patches[0][indices])
+
+
+def test_following_matches_lowers_its_objective() -> None:
+    """(12.19) for a fixed picture: no correction of the matches may raise the distance it minimises."""
+    image, source = noise(1, 3, 16, 20), noise(1, 3, 16, 20, seed=1)
+    asked, known = (
+        F.one_hot(torch.randint(3, (1, 16, 20), generator=generator(s)), 3).permute(0, 3, 1, 2).float() for s in (2, 3)
+    )
+
+    def objective(place: Tensor) -> float:
+        total = 0.0
+        for a, b, weight in ((image, source, 1 / 4), (asked, known, 1 / 2)):
+            rows = [F.unfold(F.pad(x, (2, 2, 2, 2), mode="replicate"), 5)[0].T for x in (a, b)]
+            total += weight * float((rows[0] - rows[1][place.flatten()]).square().sum())
+        return total
+
+    home = torch.arange(16 * 20).view(1, 16, 20)
+    seen: list[Tensor] = []
+    # one sweep: the vote shows which matches were found
+    counted = torch.arange(16 * 20.0).view(1, 1, 16, 20).expand(-1, 3, -1, -1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("lib.losses.refine.vote", lambda photo, place, size: seen.append(place) or counted)
+        follow_matches(image, source, asked, known, sweeps=1)
+    assert objective(seen[0]) < 0.9 * objective(home)
+    maps = [torch.cat([pixels / 2, labels * 0.5**0.5], dim=1) for pixels, labels in ((image, asked), (source, known))]
+    exact = objective(exhaustive(maps[0], maps[1], 5).place)
+    assert exact <= objective(seen[0]) < 1.5 * exact

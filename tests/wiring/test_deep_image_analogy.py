@@ -20,12 +20,12 @@ from lib.baselines.deep_image_analogy import (
     invert,
     paint,
     transfer,
-    vote,
 )  # fmt: skip
 from lib.baselines.deep_image_analogy import _finer as finer
 from lib.baselines.deep_image_analogy import _stages as stages
 from lib.baselines.inputs import PaintError
 from lib.games.photo_features_train import photo_maps
+from lib.losses.patch_match import vote
 from lib.losses.patches import patch_coherence
 from lib.losses.perceptual import FeatureMaps
 from lib.nn.photo_features import PhotoFeatures, PhotoFeaturesConfig

@@ -9,8 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lib.baselines.inputs import PaintError
-from lib.baselines.patch_match import Field, MatchSearch, exhaustive, patch_match, patch_rows, random_field, take
+from lib.losses.patch_match import Field, MatchSearch, exhaustive, patch_match, patch_rows, random_field, take
 from tests.scenes import generator, noise
 
 
@@ -95,12 +94,12 @@ def test_the_generator_decides() -> None:
 
 @pytest.mark.parametrize("wrong", [{"size": 4}, {"iterations": -1}, {"steps": ()}, {"steps": (2, 0)}])
 def test_wrong_settings_speak(wrong: dict[str, Any]) -> None:
-    with pytest.raises(PaintError, match="PatchMatch needs"):
+    with pytest.raises(ValueError, match="PatchMatch needs"):
         MatchSearch(**wrong)
 
 
 def test_what_does_not_fit_speaks() -> None:
-    with pytest.raises(PaintError, match="same batch and channels"):
+    with pytest.raises(ValueError, match="same batch and channels"):
         patch_match(noise(1, 3, 8, 8), noise(1, 2, 8, 8), generator=generator())
-    with pytest.raises(PaintError, match="does not fit queries"):
+    with pytest.raises(ValueError, match="does not fit queries"):
         patch_match(noise(1, 3, 8, 8), noise(1, 3, 8, 8), generator=generator(), start=torch.zeros(1, 8, 9).long())

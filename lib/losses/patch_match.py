@@ -21,11 +21,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lib.baselines.inputs import PaintError
 from lib.book.equations import equation
 from lib.losses.patches import nearest_patches
 
-__all__ = ["Field", "MatchSearch", "exhaustive", "patch_match", "patch_rows", "random_field", "take"]
+__all__ = ["Field", "MatchSearch", "exhaustive", "patch_match", "patch_rows", "random_field", "take", "vote"]
 
 _SIDES = ((-1, 0), (1, 0), (0, -1), (0, 1))  # dy, dx
 
@@ -41,7 +40,7 @@ class MatchSearch:
         radius: of the first random window, in pixels; None is the whole picture. The windows halve down to 1.
 
     Raises:
-        PaintError: a value is out of range.
+        ValueError: a value is out of range.
     """
 
     size: int = 3
@@ -51,7 +50,7 @@ class MatchSearch:
 
     def __post_init__(self) -> None:
         if self.size < 1 or self.size % 2 == 0 or self.iterations < 0 or min(self.steps, default=0) < 1:
-            raise PaintError(
+            raise ValueError(
                 "PatchMatch needs an odd size, iterations >= 0 and steps >= 1, "
                 f"got {self.size}, {self.iterations} and {self.steps}."
             )
@@ -92,6 +91,24 @@ def take(maps: Tensor, place: Tensor) -> Tensor:
     return flat.gather(2, place.view(batch, 1, -1).expand(-1, maps.shape[1], -1)).view(batch, -1, height, width)
 
 
+def vote(picture: Tensor, place: Tensor, size: int) -> Tensor:
+    """The picture that matches make: each patch says what its match shows, overlaps are averaged.
+
+    Args:
+        picture: (B, C, h, w), what was searched.
+        place: (B, H, W), y*w + x.
+        size: side of the patches; 1 copies pixels.
+    """
+    rows = patch_rows(picture, size)
+    found = place.flatten(1).unsqueeze(2).expand(-1, -1, rows.shape[2])
+    said = rows.gather(1, found).transpose(1, 2)  # (B, C*s*s, H*W)
+    height, width = place.shape[1:]
+    padded = (height + size - 1, width + size - 1)
+    total = F.fold(said, padded, size) / F.fold(torch.ones_like(said), padded, size)
+    edge = size // 2
+    return total[:, :, edge : edge + height, edge : edge + width]
+
+
 @torch.no_grad()
 def exhaustive(queries: Tensor, keys: Tensor, size: int = 3) -> Field:
     """The exact field, by comparing all with all: time in H*W * h*w. Arguments as in `patch_match`."""
@@ -123,7 +140,7 @@ def patch_match(
         on_iteration: called with the number of iterations done and the field so far, first with 0.
 
     Raises:
-        PaintError: the maps or the start do not fit.
+        ValueError: the maps or the start do not fit.
     """
     search = search or MatchSearch()
     _check(queries, keys)
@@ -132,7 +149,7 @@ def patch_match(
     if start is None:
         start = random_field((batch, height, width), keys.shape[2] * keys.shape[3], generator=generator)
     if start.shape != (batch, height, width):
-        raise PaintError(f"The start {tuple(start.shape)} does not fit queries of {(batch, height, width)}.")
+        raise ValueError(f"The start {tuple(start.shape)} does not fit queries of {(batch, height, width)}.")
     field = matcher.field(start.to(queries.device))
     if on_iteration is not None:
         on_iteration(0, field)
@@ -151,7 +168,7 @@ def patch_match(
 
 def _check(queries: Tensor, keys: Tensor) -> None:
     if queries.ndim != 4 or keys.ndim != 4 or queries.shape[:2] != keys.shape[:2]:
-        raise PaintError(
+        raise ValueError(
             "Patches are matched between maps (B, C, H, W) and (B, C, h, w) of the same batch and channels, "
             f"got {tuple(queries.shape)} and {tuple(keys.shape)}."
         )
