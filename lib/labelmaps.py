@@ -57,8 +57,8 @@ _BASIC: dict[str, Colour] = {
 
 DISTINCT_COLOURS: tuple[Colour, ...] = (
     (0, 0, 0), (230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66), (0, 62, 128), (213, 94, 0),
-    (204, 121, 167), (255, 255, 255), (122, 122, 122), (120, 62, 20), (150, 235, 170), (51, 34, 136), (170, 68, 153),
-    (221, 204, 119), (17, 119, 51),
+    (204, 121, 167), (255, 255, 255), (136, 0, 238), (119, 34, 0), (170, 255, 153), (85, 68, 85), (153, 119, 255),
+    (68, 0, 153), (221, 34, 68),
 )  # fmt: skip
 """For classes without a colour of their own; Okabe and Ito's, which colour-blind readers see apart, come first."""
 
@@ -131,8 +131,9 @@ class LabelMap:
 
     def one_hot(self, device: torch.device | str | None = None) -> Tensor:
         """Return ``(1, K, H, W)`` float32, one where the pixel is of the class."""
-        index = torch.tensor(self.index, dtype=torch.long, device=device)
-        return torch.nn.functional.one_hot(index, self.classes).permute(2, 0, 1)[None].float().contiguous()
+        index = torch.tensor(self.index, device=device)
+        classes = torch.arange(self.classes, dtype=index.dtype, device=device)
+        return (index == classes[:, None, None])[None].float()
 
     def resized(self, height: int, width: int) -> LabelMap:
         """Return the map at another size: each new pixel takes the class under its centre (nearest)."""

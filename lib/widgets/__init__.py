@@ -3,6 +3,7 @@
 layout_state, layout_shapes, layout_checks   every edit of a label map, for scripts and for the editor
 layout_editor                                paint a label map over its photo
 studio, studio_subject, project              photo, editor and generated picture; saved as one file
+desk, training_row, model_folder             a photo with its edits; its training; models kept for another day
 picture_board                                before and after, earlier versions
 blank_layout                                 an empty map to begin with
 ranking, mos                                 studies with people: ranks, and opinion scores

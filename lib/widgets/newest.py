@@ -18,19 +18,18 @@ class NewestWins(Generic[Job, Result]):
 
     Args:
         work: job -> result.
-        done: called in the thread with job, result and the seconds since the job was submitted.
+        done: called in the thread with job, result and the seconds since the job was due.
         failed: called in the thread with what `work` or `done` raised.
-        lock: held during `work`; share one where two workers use the same networks.
+        rest: seconds for which a job waits, so that a newer one can still take its place; each newer one waits anew.
     """
 
     def __init__(
         self, work: Callable[[Job], Result], done: Callable[[Job, Result, float], None],
-        failed: Callable[[Exception], None], *, lock: threading.Lock | None = None,
+        failed: Callable[[Exception], None], *, rest: float = 0.0,
     ) -> None:  # fmt: skip
-        self._work, self._done, self._failed = work, done, failed
-        self._lock = lock or threading.Lock()
+        self._work, self._done, self._failed, self._rest = work, done, failed, rest
         self._state = threading.Condition()
-        self._waiting: tuple[Job, float] | None = None
+        self._waiting: tuple[Job, float] | None = None  # and when it is due
         self._running = False
 
     @property
@@ -38,11 +37,17 @@ class NewestWins(Generic[Job, Result]):
         """Whether a job is being done or waits."""
         return self._running or self._waiting is not None
 
-    def submit(self, job: Job) -> None:
-        """Do this job next; one that waits and has not begun is forgotten."""
+    def submit(self, job: Job, *, at_once: bool = False) -> None:
+        """Do this job next; one that waits and has not begun is forgotten.
+
+        Args:
+            job: what `work` is given.
+            at_once: without the rest.
+        """
         with self._state:
-            self._waiting = (job, time.perf_counter())
+            self._waiting = (job, time.perf_counter() + (0.0 if at_once else self._rest))
             if self._running:
+                self._state.notify_all()
                 return
             self._running = True
         threading.Thread(target=self._run, daemon=True).start()
@@ -51,23 +56,29 @@ class NewestWins(Generic[Job, Result]):
         """Forget the job that waits, if there is one."""
         with self._state:
             self._waiting = None
+            self._state.notify_all()
 
     def wait(self, seconds: float | None = None) -> bool:
         """Wait until nothing is left to do; False if that takes longer."""
         with self._state:
             return self._state.wait_for(lambda: not self.busy, seconds)
 
+    def _next(self) -> tuple[Job, float] | None:
+        """The newest job, when it is due; None, and the thread ends, if there is none."""
+        with self._state:
+            while self._waiting is not None and (left := self._waiting[1] - time.perf_counter()) > 0:
+                self._state.wait(left)
+            job, self._waiting = self._waiting, None
+            if job is None:
+                self._running = False
+                self._state.notify_all()
+            return job
+
     def _run(self) -> None:
-        while True:
-            with self._state:
-                if self._waiting is None:
-                    self._running = False
-                    self._state.notify_all()
-                    return
-                (job, since), self._waiting = self._waiting, None
+        while (due := self._next()) is not None:
+            job, since = due
             try:
-                with self._lock:
-                    result = self._work(job)
+                result = self._work(job)
                 self._done(job, result, time.perf_counter() - since)
             except Exception as error:  # nobody watches a thread
                 self._failed(error)

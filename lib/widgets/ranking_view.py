@@ -89,8 +89,9 @@ def sheet_picture(sheet: Sheet, left: Reference, pictures: Pictures, *, scale: i
 
 def ranking_rows(table: dict[str, RankShares]) -> list[str]:
     """One line of text for each method, best first: shares of the places with their intervals."""
+    width = max(map(len, table), default=0)
     return [
-        f"{method:>12}  mean place {found.mean:.2f}  "
+        f"{method:>{width}}  mean place {found.mean:.2f}  "
         + "  ".join(
             f"{place}: {share:4.0%} [{low:.0%}, {high:.0%}]"
             for place, (share, low, high) in enumerate(zip(found.share, found.low, found.high, strict=True), start=1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
-from lib.data.photos import load_photo, photo_names
+from lib.data.first_guess import first_guess
+from lib.data.photos import PhotoError, load_photo, photo_names
 from lib.games.analogist import Analogist
 from lib.games.analogy import AnalogyConfig
 from lib.games.fine_painting import paint_fine
@@ -48,6 +50,31 @@ class Subject:
     model: Analogist | None = None
 
     @classmethod
+    def opened(
+        cls, photo: str | ImageSource | Tensor, layout: ImageSource | LabelMap | None = None, *, side: int = 256
+    ) -> Subject:
+        """What a reader means by a photo: a name of the book, a file, or a picture; with a layout or a first guess.
+
+        Raises:
+            PhotoError: neither a photo nor a file has this name.
+            ImageError, LabelError: the photo or its layout cannot be used.
+        """
+        named = isinstance(photo, str | Path)
+        name = Path(photo).stem if isinstance(photo, str | Path) else "photo"
+        if layout is not None:
+            return cls.of(photo, layout, side=side, name=name)
+        if not named or (str(photo) not in photo_names() and Path(str(photo)).is_file()):
+            return cls.guessed(photo, side=side, name=name)
+        try:
+            return cls.bundled(str(photo), side=side)
+        except PhotoError as error:
+            if str(photo) in photo_names():
+                raise
+            raise PhotoError(
+                f"{error} A photo of your own needs the path of a file, and there is none here."
+            ) from error
+
+    @classmethod
     def bundled(cls, name: str, *, side: int = 256) -> Subject:
         """One of the book's photos, with its model if there is one.
 
@@ -81,6 +108,16 @@ class Subject:
                 "the same picture: crop one to the shape of the other."
             )
         return cls(name, image, drawn.resized(*size), {}, factor)
+
+    @classmethod
+    def guessed(cls, photo: ImageSource | Tensor, *, side: int = 256, name: str = "photo") -> Subject:
+        """A photo of one's own with a first guess of its layout (`lib.data.first_guess`), to be mended by hand.
+
+        Raises:
+            ImageError, LabelError: the photo cannot be used, or is of one colour.
+        """
+        image = photo if isinstance(photo, Tensor) else read_image(photo, side=side, multiple=CELL * _factor(side))
+        return cls.of(image, first_guess(image), side=side, name=name)
 
     @classmethod
     def from_project(cls, project: Project) -> Subject:
@@ -119,10 +156,21 @@ class Subject:
         index = np.searchsorted(present, layout.index).astype(np.uint8)
         return replace(self, layout=LabelMap(index, Palette(names, colours)), model=None)
 
+    def small_image(self) -> Tensor:
+        """The photo at the size that the model learns."""
+        return read_image(_pixels(self.image), side=max(self.small), multiple=CELL)
+
     def train(self, on_round: Callable[[Report], None], config: AnalogyConfig | None = None) -> Analogist:
         """Train a model for this photo; an exception ``KeyboardInterrupt`` in ``on_round`` ends it early."""
-        small = read_image(_pixels(self.image), side=max(self.small), multiple=CELL)
-        return Analogist.train(small, self.layout.resized(*self.small), config, on_round=on_round)
+        return Analogist.train(self.small_image(), self.layout.resized(*self.small), config, on_round=on_round)
+
+    def with_learner(self, report: Report, config: AnalogyConfig | None = None) -> Subject:
+        """The subject, painted by what a training of `train` has learned so far."""
+        if report.ema is None:
+            raise ValueError("Samples are painted by the averaged generator; train with an EMA.")
+        generator = copy.deepcopy(report.ema.module)  # the training goes on with its own
+        layout = self.layout.resized(*self.small)
+        return self.with_model(Analogist(generator, self.small_image(), layout, config or AnalogyConfig.quick()))
 
     def paint(self, target: LabelMap, *, refine: bool = False) -> Tensor:
         """The picture that fits the target: (3, H, W) in [-1, 1].

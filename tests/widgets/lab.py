@@ -21,6 +21,9 @@ PATIENCE = 240
 """Seconds after which a test gives up on anything it waits for; machines that do other work, too, are slow."""
 _CHROMIUM = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
              "--disable-component-update", "--disable-sync"]  # fmt: skip
+_SETTINGS = {"apputils-extension/notification": '{"fetchNews": "false", "checkForUpdates": false}',
+             "notebook-extension/tracker": '{"windowingMode": "defer"}'}  # fmt: skip
+"""No question about news in the pictures; and every cell is in the page in the end, also one that is out of sight."""
 _LAB = ["--no-browser", "--allow-root", "--IdentityProvider.token=story", "--LabApp.news_url=",
         "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]  # fmt: skip
 
@@ -32,7 +35,12 @@ def server(folder: Path, home: Path) -> Iterator[str]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     own = {"HOME": home, "JUPYTER_CONFIG_DIR": home / "config", "JUPYTER_DATA_DIR": home / "data",
-           "JUPYTER_RUNTIME_DIR": home / "runtime", "IPYTHONDIR": home / "ipython", "PYTHONPATH": ROOT}  # fmt: skip
+           "JUPYTER_RUNTIME_DIR": home / "runtime", "IPYTHONDIR": home / "ipython", "PYTHONPATH": ROOT,
+           "DRAWING_BY_ANALOGY_CACHE": home / "models"}  # fmt: skip
+    for name, text in _SETTINGS.items():
+        file = home / "config" / "lab" / "user-settings" / "@jupyterlab" / f"{name}.jupyterlab-settings"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
     command = [sys.executable, "-m", "jupyterlab", *_LAB, f"--port={port}", f"--ServerApp.root_dir={folder}"]
     with (home / "log").open("wb") as log:
         process = subprocess.Popen(
@@ -76,21 +84,26 @@ def browser(home: Path) -> Iterator[Any]:
         )  # fmt: skip
         context.set_default_timeout(1000 * PATIENCE)
         errors: list[str] = []
-        context.on("weberror", lambda error: errors.append(str(error.error)))
+        context.on("weberror", lambda error: None if _foreign(error.page) else errors.append(str(error.error)))
         yield context.new_page()
         context.close()
         assert not errors, errors
 
 
-def open_notebook(page: Any, address: str, name: str) -> None:
-    """Show a notebook and wait for its kernel."""
-    page.goto(f"{address}/doc/tree/{name}?token=story&reset")
+def _foreign(page: Any) -> bool:
+    """Whether it is Notebook 7's page, whose own scripts ask for plugins of JupyterLab that it has not."""
+    return page is not None and "/notebooks/" in page.url
+
+
+def open_notebook(page: Any, address: str, name: str, *, view: str = "doc/tree") -> None:
+    """Show a notebook and wait for its kernel; the view "notebooks" is Notebook 7's."""
+    page.goto(f"{address}/{view}/{name}?token=story&reset")
     page.wait_for_selector(".jp-Notebook .jp-Cell")
-    page.wait_for_function("() => /\\| Idle/.test(document.body.innerText)")
+    page.wait_for_selector(".jp-Notebook-ExecutionIndicator[data-status=idle]", state="attached")
 
 
-def run_cell(page: Any, number: int) -> str:
-    """Run a cell, wait for its end and return its output; a key press that Lab has lost is repeated."""
+def start_cell(page: Any, number: int) -> Any:
+    """Start a cell and give the place of its number, which is a star while it runs; a lost key press is repeated."""
     cell = page.locator(".jp-Notebook .jp-Cell").nth(number)
     prompt = cell.locator(".jp-InputPrompt").first
     before = prompt.inner_text()
@@ -102,7 +115,13 @@ def run_cell(page: Any, number: int) -> str:
             page.wait_for_timeout(20)
         if prompt.inner_text() != before:
             break
+    return prompt
+
+
+def run_cell(page: Any, number: int) -> str:
+    """Run a cell, wait for its end and return its output."""
+    prompt, began = start_cell(page, number), time.monotonic()
     while "*" in prompt.inner_text() and time.monotonic() < began + PATIENCE:
         page.wait_for_timeout(20)
-    output = cell.locator(".jp-OutputArea").first
+    output = page.locator(".jp-Notebook .jp-Cell").nth(number).locator(".jp-OutputArea").first
     return str(output.inner_text()).strip() if output.count() else ""

@@ -70,6 +70,8 @@ test("views hear what happens", () => {
   book.session.listeners.add((what, detail) => heard.push([what, detail]));
   book.session.commit(dot(0, 1));
   book.session.hear({ type: "say", text: "no such class" });
+  book.session.hear({ type: "done", client: book.session.client, number: 1 });
+  book.session.hear({ type: "done", client: "another tab", number: 1 });
   book.push([0, 0, 0, 0], [0, 0], {});
-  assert.deepEqual(heard.map(([what]) => what), ["edited", "said", "adopted"]);
+  assert.deepEqual(heard.map(([what]) => what), ["edited", "said", "confirmed", "adopted"]);
 });

@@ -124,7 +124,7 @@ def test_the_front_end_is_one_module_and_its_parts_are_packaged() -> None:
     folder = Path(package.__file__).parent
     rules = (folder.parents[2] / "pyproject.toml").read_text()
     parts = [file for file in folder.iterdir() if file.suffix in {".js", ".mjs", ".css"}]
-    assert len(parts) == 6 and all(f'"*{file.suffix}"' in rules for file in parts)
+    assert len(parts) == 7 and all(f'"*{file.suffix}"' in rules for file in parts)
 
 
 def test_a_palette_of_many_classes_is_drawn_in_rows() -> None:

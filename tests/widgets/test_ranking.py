@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import csv
 import io
 import json
@@ -13,6 +14,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 from torch import Tensor
 
 from lib.widgets.ranking import APPEARANCE, RankingError, RankingSession, Sheet, shares
@@ -211,3 +213,13 @@ def test_the_sheet_shows_the_left_image_and_every_version() -> None:
     assert headline(session()).endswith(APPEARANCE.format(letters="A, B and C"))
     table = shares([by_worth(session(), {"SinGAN": 1, "SPADE": 2, "ours": 3})])
     assert ranking_rows(table)[0].split()[0] == "ours" and "100%" in ranking_rows(table)[0]
+
+
+def test_its_sheet_stands_in_where_widgets_are_not_shown() -> None:
+    there = session()
+    view = ranking_view(there, left, paint)
+    bundle = view._repr_mimebundle_()
+    assert bundle is not None and "application/vnd.jupyter.widget-view+json" in bundle[0]
+    still = Image.open(io.BytesIO(base64.b64decode(bundle[0]["image/jpeg"])))
+    assert list(still.size) == view.size and view.line in bundle[0]["text/plain"]
+    assert not any(method in bundle[0]["text/plain"] for method in METHODS)  # the study is blind

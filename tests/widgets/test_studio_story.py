@@ -1,193 +1,300 @@
-"""The widgets in a real JupyterLab: a reader moves the flower, takes it back, goes on after a reload, and votes."""
+"""The layout studio in a real JupyterLab: a reader opens chapter 13, moves the flower, and tries everything else."""
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import json
 import re
-import time
-from collections.abc import Callable, Iterator
+import zlib
 from pathlib import Path
 from typing import Any
 
-import nbformat
 import numpy as np
 import pytest
 from PIL import Image
 
 from lib.labelmaps import read_label_map
 from lib.widgets.project import Project
-from tests.widgets.lab import CHROMIUM, PATIENCE, ROOT, browser, open_notebook, run_cell, server
+from tests.widgets.hand import CHAPTER, SHORT, Hand, barriers
+from tests.widgets.lab import CHROMIUM, ROOT, open_notebook, run_cell, start_cell
 
 pytestmark = [
     pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed: apt-get install chromium"),
     pytest.mark.skipif(importlib.util.find_spec("playwright") is None, reason="pip install playwright drives Chromium"),
 ]
-CELLS = (
-    "from lib.widgets.studio import Studio\nstudio = Studio('flower')\nstudio",
-    "studio.wait(60)\nprint(studio.editor.state.checksum, *studio.editor.state.depth, len(studio.board.versions))",
-    "import time\nfrom pathlib import Path\nwhile not Path('enough').exists(): time.sleep(0.05)",
-)
-
-STUDIES = (
-    """
-import torch
-from pathlib import Path
-from lib.widgets.mos import RatingSession
-from lib.widgets.mos_view import rating_view
-from lib.widgets.ranking import RankingSession
-from lib.widgets.ranking_view import ranking_view
-def paint(image, method="left"): return torch.full((3, 24, 32), 0.1 * len(image + method) - 1)
-def again(kind, file, *about):
-    return kind.load(file) if Path(file).exists() else kind(*about, seed=1, rater="Ann Bo")""",
-    "rating = again(RatingSession, 'rating.json', ['cat', 'brick'], ['nearest', 'SRGAN'])\n"
-    "rating_view(rating, paint, save=Path('rating.json'))",
-    "ranking = again(RankingSession, 'ranking.json', ['cat', 'brick'], ['SinGAN', 'SPADE', 'ours'])\n"
-    "ranking_view(ranking, paint, paint, save=Path('ranking.json'))",
-    "import json; print(json.dumps([[score for _, score in rating.ratings], [who for _, who in ranking.rankings]]))",
-    "from lib.widgets.sliders import Range, SliderBoard\n"
-    "ranges = {'light': Range(-1, 1, 0, 0.1), 'hair': Range.of('grey', 'blond')}\n"
-    "board = SliderBoard(lambda at: torch.full((3, 8, 8), at['light'] / 2), ranges)\nboard",
-    "board.wait(); print(json.dumps([board.values, board.picture.mean().item()]))",
-)
 
 
-@pytest.fixture(scope="module")
-def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    folder, home = tmp_path_factory.mktemp("book"), tmp_path_factory.mktemp("home")
-    for name, cells in (("story", CELLS), ("studies", STUDIES)):
-        notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell.strip()) for cell in cells])
-        notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
-        nbformat.write(notebook, folder / f"{name}.ipynb")
-    with server(folder, home) as address, browser(home) as there:
-        open_notebook(there, address, "story.ipynb")
-        run_cell(there, 0)
-        there.wait_for_selector(".layout-editor .le-over")
-        there.folder, there.address = folder, address
-        painted(there)
-        yield there
+@pytest.fixture(scope="module", autouse=True)
+def flower(hand: Hand) -> None:
+    """Whatever was done in the same window before."""
+    hand.open_photo("flower")
 
 
-def painted(page: Any) -> None:
-    page.wait_for_function("() => /^painted in/.test(document.querySelector('.pb-said')?.innerText ?? '')")
-    page.wait_for_function("() => !document.querySelector('.pb-busy')")
+def test_the_flower_moves_to_the_left_and_comes_back(hand: Hand) -> None:
+    start, before = hand.state(), hand.at_rest()
+    hand.tool("select")
+    hand.drag((88, 70), (48, 72))  # on the outer petals; what they enclose goes along
+    moved, after = hand.state(), hand.at_rest()
+    assert moved[0] != start[0] and moved[1] == start[1] + 1 and moved[3] == start[3] + 1  # one step, one new picture
+    left = np.s_[40:110, 40:60]  # leaves, where the flower is now
+    assert np.abs(after - before)[left].mean() > 30
+    hand.drag((48, 72), (60, 72))  # the same flower again: the step is amended
+    assert hand.state()[1] == moved[1]
+    hand.act("undo")
+    assert hand.state()[0] == start[0] and hand.state()[2] == 1
+    assert np.abs(hand.at_rest() - before).mean() < 3 < np.abs(after - before).mean()
 
 
-def state(page: Any) -> tuple[int, int, int, int]:
-    """Checksum of the map, steps back, steps forward, versions: as the kernel sees them."""
-    crc, back, forth, versions = map(int, run_cell(page, 1).split())
-    return crc, back, forth, versions
+def test_every_shape_paints_what_it_encloses(hand: Hand) -> None:
+    names = hand.page.locator("[role=radio]").all_inner_texts()
+    start = hand.state()
+
+    def at(x: int, y: int) -> str:
+        return names[hand.map()[y, x]]
+
+    hand.tool("lasso", "bud")
+    hand.drag((10, 10), (50, 12), (48, 40), (12, 38), (10, 12))
+    assert hand.sees(lambda now: names[now[25, 30]] == "bud") and at(60, 25) != "bud"
+    hand.tool("polygon", "heart")
+    hand.tap((10, 60), (50, 60), (30, 95))
+    hand.tap((10, 60))  # the first corner again closes it
+    assert hand.sees(lambda now: names[now[70, 30]] == "heart") and at(12, 90) != "heart"
+    hand.tool("rectangle", "bud")
+    hand.drag((200, 100), (240, 140))
+    assert hand.sees(lambda now: names[now[100, 200]] == names[now[140, 240]] == "bud") and at(199, 100) != "bud"
+    hand.tool("ellipse", "heart")
+    hand.drag((180, 20), (240, 60))
+    assert hand.sees(lambda now: names[now[40, 210]] == "heart") and at(181, 21) != "heart"
+    hand.tool("pick")
+    hand.tap((220, 120))  # the rectangle
+    assert hand.page.get_by_role("radio", name="bud", exact=True).get_attribute("aria-checked") == "true"
+    hand.tool("fill")
+    hand.tap((210, 40))  # the ellipse
+    assert hand.sees(lambda now: names[now[40, 200]] == "bud")
+    hand.tool("eraser")
+    hand.drag((205, 40), (215, 40))
+    assert hand.sees(lambda now: names[now[40, 210]] != "bud") and at(190, 40) == "bud"
+    end = hand.state()
+    assert end[0] == zlib.crc32(hand.map().tobytes()) != start[0] and end[1] == start[1] + 6
+    hand.act("reset")
+    assert hand.state()[0] == start[0]
 
 
-def until(page: Any, fits: Callable[[tuple[int, int, int, int]], bool]) -> tuple[int, int, int, int]:
-    """The state as soon as it fits: a file takes its time to be read."""
-    end = time.monotonic() + PATIENCE
-    while not fits(now := state(page)):
-        assert time.monotonic() < end, now
-        page.wait_for_timeout(200)
-    return now
+def test_what_is_held_is_scaled_turned_mirrored_doubled_and_deleted(hand: Hand) -> None:
+    page, start = hand.page, hand.state()
+    hand.tool("polygon", "bud")
+    hand.tap((180, 20), (220, 20), (180, 50))
+    page.keyboard.press("Enter")
+    bud = 5
+    assert hand.sees(lambda now: now[22, 182] == bud)
+    drawn = hand.map() == bud
+    hand.tool("select")
+    hand.tap((185, 25))
+    scale, turn = page.get_by_label("scale %"), page.get_by_label("turn °")
+    hand.drag((221, 51), (231, 58.5))  # the lower right corner of the box, from its centre half as far again
+    assert 140 < float(scale.input_value()) < 160
+    assert hand.sees(lambda now: (now == bud).sum() > 1.8 * drawn.sum())
+    scale.fill("100")
+    scale.press("Enter")
+    zoom = page.locator(".le-over").bounding_box()["width"] / 256
+    hand.drag((200.5, 20 - 14 / zoom), (230, 35.5))  # the round handle, to the right of the centre
+    assert 80 < float(turn.input_value()) < 100
+    turn.fill("0")
+    turn.press("Enter")
+    assert hand.sees(lambda now: np.array_equal(now == bud, drawn))
+    page.get_by_role("button", name="Mirror left and right").click()
+    page.get_by_role("button", name="Mirror top and bottom").click()
+    mirrored = drawn[20:51, 180:221][::-1, ::-1]
+    assert hand.sees(lambda now: np.array_equal((now == bud)[20:51, 180:221], mirrored))
+    hand.act("duplicate")
+    assert hand.says() == "duplicated" and hand.sees(lambda now: (now == bud).sum() > 1.2 * drawn.sum())
+    hand.act("delete")
+    assert hand.says() == "deleted"
+    hand.tap((220, 50))
+    hand.act("delete")
+    hand.act("reset")
+    assert hand.state()[0] == start[0]
+    hand.tap((88, 70))
+    hand.drag((88, 70), (420, 70))  # out of the map
+    hand.act("delete")
+    assert "Nothing of the selection" in hand.says()
+    hand.act("reset")
 
 
-def on_screen(page: Any, *places: tuple[float, float]) -> list[tuple[float, float]]:
-    """Where pixels of the map are on the screen."""
-    canvas = page.locator(".le-over")
-    canvas.scroll_into_view_if_needed()
-    box = canvas.bounding_box()
-    return [(box["x"] + x * box["width"] / 256, box["y"] + y * box["height"] / 160) for x, y in places]
+def test_a_zoomed_paper_is_panned_by_mouse_and_keys_and_follows_the_cursor(hand: Hand) -> None:
+    page = hand.page
+    frame, canvas = page.locator(".le-frame"), page.locator(".le-over")
+
+    def scroll() -> list[float]:
+        left_top: list[float] = frame.evaluate("(node) => [node.scrollLeft, node.scrollTop]")
+        return left_top
+
+    page.get_by_label("photo beside").check()
+    for _ in range(6):
+        page.get_by_role("button", name="Zoom in").click()
+    hand.tool("hand")
+    hand.drag((60, 60), (20, 40))
+    panned = scroll()
+    assert panned[0] > 50 and panned[1] > 20
+    assert page.locator(".le-second").evaluate("(node) => [node.scrollLeft, node.scrollTop]") == panned
+    canvas.focus()
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("ArrowUp")
+    assert scroll() < panned
+    hand.tool("brush")
+    canvas.focus()
+    for _ in range(32):
+        page.keyboard.press("Shift+ArrowRight")
+    assert "255, " in hand.says()
+    right, width = scroll()[0] + frame.evaluate("(node) => node.clientWidth"), canvas.bounding_box()["width"]
+    assert right > width * 255.5 / 256  # the cursor is in sight
+    for _ in range(6):
+        page.get_by_role("button", name="Zoom out").click()
+    page.get_by_label("photo beside").uncheck()
 
 
-def drag(page: Any, *places: tuple[float, float]) -> None:
-    """Press at the first place, given in pixels of the map, and let go at the last."""
-    there = on_screen(page, *places)
-    page.mouse.move(*there[0])
-    page.mouse.down()
-    for place in there[1:]:
-        page.mouse.move(*place, steps=6)
-    page.mouse.up()
-
-
-def test_the_flower_moves_to_the_left_and_comes_back(page: Any) -> None:
-    start = state(page)
-    page.locator("[data-tool=select]").click()
-    drag(page, (88, 70), (48, 72))  # on the outer petals; what they enclose goes along
-    moved = state(page)
-    assert moved[0] != start[0] and moved[1] == 1 and moved[3] == start[3] + 1  # one step, one new picture
-    drag(page, (48, 72), (60, 72))  # the same flower again: the step is amended
-    assert state(page)[1] == 1
-    page.locator("[data-act=undo]").click()
-    assert state(page)[0] == start[0] and state(page)[2] == 1
-
-
-def test_keys_do_all_of_it_and_reach_no_cell(page: Any) -> None:
-    before, cells = state(page), page.locator(".jp-Notebook .jp-Cell").count()
+def test_keys_do_all_of_it_and_reach_no_cell(hand: Hand) -> None:
+    page, before = hand.page, hand.state()
+    cells = page.locator(".jp-Notebook .jp-Cell").count()
     canvas = page.locator(".le-over")
     canvas.focus()
     for key in ("Escape", "b", "6", "Shift+ArrowUp", "]", "Space", "d", "d", "x"):
         page.keyboard.press(key)
-    after = state(page)
+    after = hand.state()
     assert after[0] != before[0] and page.locator(".jp-Notebook .jp-Cell").count() == cells
     canvas.focus()
     page.keyboard.press("Control+z")
-    assert state(page)[0] == before[0]
+    assert hand.state()[0] == before[0]
+    canvas.focus()
+    for key in ("v", "Space", *["Control+Shift+ArrowLeft"] * 12, "Shift+Space"):
+        page.keyboard.press(key)
+    assert len(hand.says().removeprefix("selected: ").split(", ")) == 2
+    page.keyboard.press("Escape")
 
 
-def test_painting_goes_on_while_a_cell_runs(page: Any) -> None:
-    before = state(page)
-    page.locator("[data-tool=brush]").click()
-    page.locator("[data-cls='5']").click()
-    page.locator(".jp-Notebook .jp-Cell").nth(2).locator(".cm-content").click()
-    page.keyboard.press("Control+Enter")
-    page.wait_for_function("() => /\\| Busy/.test(document.body.innerText)")
-    drag(page, (10, 20), (60, 30))
-    drag(page, (10, 60), (60, 70))
-    page.locator("[data-act=undo]").click()
-    assert "undo done" in page.locator(".le-status").inner_text()  # at once, although Python is asleep
+def test_painting_goes_on_while_a_cell_runs(hand: Hand) -> None:
+    page, before = hand.page, hand.state()
+    hand.tool("brush", "bud")
+    assert "*" in start_cell(page, hand.check + 1).inner_text()
+    hand.drag((10, 20), (60, 30))
+    hand.drag((10, 60), (60, 70))
+    hand.act("undo")
+    assert "undo done" in hand.says()  # at once, although Python is asleep
+    page.locator(".le-busy", has_text="Waiting for the busy kernel: 3 edits").wait_for()
     (page.folder / "enough").touch()
-    after = state(page)  # runs when the other cell is done
+    after = hand.state()  # runs when the other cell is done
     assert after[0] != before[0] and after[1:3] == (before[1] + 1, 1)
-    page.locator("[data-act=undo]").click()
-    assert state(page)[0] == before[0]
+    assert page.locator(".le-busy").inner_text() == ""
+    hand.act("undo")
+    assert hand.state()[0] == before[0]
 
 
-def touch(page: Any, kind: str, *places: tuple[float, float]) -> None:
-    """Fingers on pixels of the map: "Start" and "Move" say where all of them are, "End" and "Cancel" take them away."""
-    points = [{"x": x, "y": y, "id": number} for number, (x, y) in enumerate(on_screen(page, *places))]
-    page.devtools.send("Input.dispatchTouchEvent", {"type": f"touch{kind}", "touchPoints": points})
-
-
-def test_a_finger_paints_two_move_the_paper_and_a_palm_leaves_nothing(page: Any) -> None:
+def test_a_finger_paints_two_move_the_paper_and_a_palm_leaves_nothing(hand: Hand) -> None:
+    page = hand.page
     page.devtools = page.context.new_cdp_session(page)
-    before, canvas = state(page), page.locator(".le-over")
-    page.locator("[data-tool=brush]").click()
-    page.locator("[data-cls='5']").click()
-    touch(page, "Start", (20, 30))
-    touch(page, "Move", (60, 60))
-    touch(page, "Cancel")  # the system took the finger for a palm
-    touch(page, "Start", (20, 30))
-    touch(page, "Start", (20, 30), (120, 30))
+    before, canvas = hand.state(), page.locator(".le-over")
+    hand.tool("brush", "bud")
+    hand.touch("Start", (20, 30))
+    hand.touch("Move", (60, 60))
+    hand.touch("Cancel")  # the system took the finger for a palm
+    hand.touch("Start", (20, 30))
+    hand.touch("Start", (20, 30), (120, 30))
     wide = canvas.bounding_box()["width"]
-    touch(page, "Move", (20, 30), (180, 30))
-    touch(page, "End")
-    assert canvas.bounding_box()["width"] > 1.3 * wide and state(page) == before  # larger, and nothing painted
-    touch(page, "Start", (20, 30))
-    touch(page, "Move", (60, 60))
-    touch(page, "End")
-    assert state(page)[0] != before[0] and state(page)[1] == before[1] + 1
-    page.locator("[data-act=undo]").click()
+    hand.touch("Move", (20, 30), (180, 30))
+    hand.touch("End")
+    assert canvas.bounding_box()["width"] > 1.3 * wide and hand.state() == before  # larger, and nothing painted
+    hand.touch("Start", (20, 30))
+    hand.touch("Move", (60, 60))
+    hand.touch("End")
+    assert hand.state()[0] != before[0] and hand.state()[1] == before[1] + 1
+    hand.act("undo")
     for kind, (x, y) in zip(
-        ("Pressed", "Moved", "Released"), on_screen(page, (20, 30), (60, 60), (60, 60)), strict=True
+        ("Pressed", "Moved", "Released"), hand.on_screen((20, 30), (60, 60), (60, 60)), strict=True
     ):
         pen = {"type": f"mouse{kind}", "x": x, "y": y, "button": "left", "buttons": 1, "clickCount": 1}
         page.devtools.send("Input.dispatchMouseEvent", pen | {"pointerType": "pen", "force": 0.5})
-    assert state(page)[0] != before[0]
-    page.locator("[data-act=undo]").click()
-    assert state(page)[0] == before[0]
+    assert hand.state()[0] != before[0]
+    hand.act("undo")
+    assert hand.state()[0] == before[0]
 
 
-def test_files_go_out_and_come_in(page: Any, tmp_path: Path) -> None:
+def test_a_new_class_gets_a_colour_of_its_own_and_a_word_about_the_model(hand: Hand) -> None:
+    page, start = hand.page, hand.state()
+    page.get_by_text("Edit the classes").click()
+    page.get_by_label("name", exact=True).fill("boat")
+    hand.act("add")
+    page.get_by_role("radio", name="boat").wait_for()
+    chips = page.locator("[role=radio] span").evaluate_all("(nodes) => nodes.map((n) => n.style.background)")
+    assert len(set(chips)) == len(chips) == 7
+    hand.tool("rectangle")
+    hand.drag((10, 10), (40, 40))
+    hand.painted("has not seen the class 'boat'")
+    for name, taken in (("leaf", True), ("ship", False)):
+        page.get_by_label("name", exact=True).fill(name)
+        hand.act("rename")
+        assert ("name and a colour of its own" in hand.says()) == taken
+    page.get_by_text("Edit the classes").click()
+    hand.act("reset")
+    assert hand.state()[0] == start[0] and page.locator("[role=radio]").count() == 6
+
+
+def test_the_slider_uncovers_the_photo_and_the_strip_goes_back(hand: Hand) -> None:
+    page = hand.page
+    slider, tags = page.locator(".pb-slide input"), [page.locator(".pb-left"), page.locator(".pb-right")]
+    hand.act("reset")
+    hand.painted()
+    source = hand.state()[0]
+    hand.tool("rectangle", "leaf")
+    hand.drag((60, 20), (190, 130))
+    assert hand.state()[0] != source
+    for key, photo, painted in (("Home", False, True), ("ArrowRight", True, True), ("End", True, False)):
+        slider.press(key)
+        assert [tag.is_visible() for tag in tags] == [photo, painted]
+        shown = page.locator(".pb-before").evaluate("(node) => node.style.clipPath")
+        assert re.match(r"inset\(0(px)? (100|99|0)%", shown) and ("100%" in shown) != photo
+    label = page.locator(".pb-slide").inner_text().split()
+    assert label == ["painted", "photo"]  # the knob is at "photo" when the photo is shown
+    slider.press("Home")
+    versions = page.locator(".pb-strip button")
+    versions.nth(versions.count() - 2).click()
+    assert hand.until(lambda now: now[0] == source)[1] > 0
+
+
+def test_menus_change_layout_and_photo_again_and_again(hand: Hand) -> None:
+    page = hand.page
+    photo, layout = page.get_by_label("Photo", exact=True), page.get_by_label("Layout", exact=True)
+    hand.act("reset")
+    source, found = hand.state()[0], []
+    for _ in range(2):
+        layout.select_option(label="two")
+        found.append(hand.until(lambda now: now[0] != source)[0])
+        hand.act("reset")
+        hand.until(lambda now: now[0] == source)
+    assert found[0] == found[1]
+    for name, size in (("coffee", (192, 256)), ("rocket", (256, 240)), ("flower", (160, 256))):
+        photo.select_option(label=name)
+        canvas = "document.querySelector('canvas.le-map')"
+        page.wait_for_function(f"(size) => {canvas}.height === size[0] && {canvas}.width === size[1]", arg=size)
+        hand.painted()
+        hand.tool("brush")
+        page.locator("[data-cls='2']").click()
+        hand.drag((20, 20), (100, 90))
+        assert hand.state()[0] == zlib.crc32(hand.map().tobytes()) and hand.map().shape == size
+        assert hand.at_rest().shape == (*size, 3)
+        shown = page.locator(".le-map, .le-over, .le-paper .le-photo").evaluate_all(
+            "(n) => n.map((one) => one.getBoundingClientRect().width)"
+        )
+        assert max(shown) - min(shown) < 1  # the photo lies under its map
+    hand.act("undo")
+    assert hand.state()[0] == source
+
+
+def test_files_go_out_and_come_in(hand: Hand, tmp_path: Path) -> None:
+    page = hand.page
     page.locator(".layout-editor input[type=file]").set_input_files(ROOT / "assets/layouts/flower/trio.png")
     page.wait_for_function("() => /loaded trio/.test(document.querySelector('.le-status').innerText)")
-    crc = state(page)[0]
+    crc = hand.state()[0]
     for button, name in (("Export PNG", "layout.png"), ("Save picture", "flower.png"), ("Save project", "flower.zip")):
         with page.expect_download() as found:
             page.get_by_role("button", name=button).click()
@@ -196,114 +303,66 @@ def test_files_go_out_and_come_in(page: Any, tmp_path: Path) -> None:
     assert np.array_equal(read_label_map(tmp_path / "layout.png").index, trio.index)
     assert Image.open(tmp_path / "flower.png").size == (256, 160)
     assert np.array_equal(Project.load(tmp_path / "flower.zip").layout.index, trio.index)
-    page.locator("[data-act=reset]").click()
-    assert state(page)[0] != crc
+    hand.act("reset")
+    assert hand.state()[0] != crc
     page.locator(".picture-board input[type=file]").set_input_files(tmp_path / "flower.zip")
-    until(page, lambda now: now[:3] == (crc, 0, 0))
+    hand.until(lambda now: now[:3] == (crc, 0, 0))
 
 
-def barriers(page: Any, *widgets: str) -> list[Any]:
-    """What axe-core finds in the widgets."""
-    spec = importlib.util.find_spec("axe_playwright_python")
-    if spec is None or spec.submodule_search_locations is None:
-        pytest.skip("pip install axe-playwright-python brings axe-core")
-    page.add_script_tag(path=Path(next(iter(spec.submodule_search_locations))) / "axe.min.js")
-    script = "async (s) => (await axe.run(s)).violations.map((v) => [v.id, v.nodes[0].html])"
-    return [one for widget in widgets for one in page.evaluate(script, widget)]
+def test_nobody_is_left_out(hand: Hand) -> None:
+    hand.tool("select")
+    hand.page.locator(".le-over").focus()
+    hand.page.keyboard.press("Space")
+    assert not barriers(hand.page, ".layout-editor", ".picture-board")
 
 
-def test_nobody_is_left_out(page: Any) -> None:
-    page.locator("[data-tool=select]").click()
-    page.locator(".le-over").focus()
-    page.keyboard.press("Space")
-    assert not barriers(page, ".layout-editor", ".picture-board")
+def stored(file: Path, cell: int) -> list[dict[str, Any]]:
+    """What a saved notebook holds of a cell; nothing while it is being written."""
+    with contextlib.suppress(json.JSONDecodeError):
+        outputs: list[dict[str, Any]] = json.loads(file.read_text())["cells"][cell]["outputs"]
+        return outputs
+    return []
 
 
-def stored(page: Any) -> list[dict[str, Any]]:
-    """What the saved notebook holds of the studio's cell."""
-    outputs: list[dict[str, Any]] = json.loads((page.folder / "story.ipynb").read_text())["cells"][0]["outputs"]
-    return outputs
-
-
-def test_everything_is_there_after_a_reload(page: Any) -> None:
+def test_everything_is_there_after_a_reload(hand: Hand) -> None:
+    page = hand.page
+    crc = hand.state()[0]
     page.locator(".le-over").focus()
     page.keyboard.press("Control+s")
-    until(page, lambda _: bool(stored(page)))
-    saved = stored(page)[0]["data"]
-    assert 10_000 < len(saved["image/jpeg"]) < 100_000 and re.match(r"Studio\(flower", "".join(saved["text/plain"]))
-    crc = state(page)[0]
+    file = page.folder / "chapters" / CHAPTER
+    hand.until(lambda _: bool(stored(file, hand.check - 1)))
     page.reload()
+    page.locator(".jp-Notebook .jp-Cell").nth(hand.check).scroll_into_view_if_needed()
     page.wait_for_selector(".layout-editor .le-over")
-    assert state(page)[0] == crc
-    page.locator("[data-tool=fill]").click()
+    assert hand.state()[0] == crc == zlib.crc32(hand.map().tobytes())
+    hand.tool("fill")
     page.locator("[data-cls='5']").click()
-    drag(page, (3, 3))  # what the hand does is still heard
-    assert state(page)[0] != crc
+    hand.tap((3, 3))  # what the hand does is still heard
+    assert hand.state()[0] != crc
 
 
-@pytest.fixture(scope="module")
-def study(page: Any) -> Iterator[Any]:
-    """A notebook with a rating and a ranking, beside the studio's."""
-    own = page.context.new_page()
-    open_notebook(own, page.address, "studies.ipynb")
-    for number in range(3):
-        run_cell(own, number)
-    own.rating, own.ranking = (own.locator(".question-board").nth(number) for number in (0, 1))
-    yield own
-    own.close()
-
-
-def says(board: Any, text: str) -> None:
-    board.locator(".qb-line", has_text=text).wait_for()
-
-
-def test_raters_vote_with_mouse_and_keys(study: Any) -> None:
-    study.rating.get_by_role("button", name="4 good").click()
-    says(study.rating, "2 of 4")
-    for key, text in (("2", "3 of 4"), ("Backspace", "2 of 4"), ("Enter", "1 of 4"), ("5", "2 of 4")):
-        study.keyboard.press(key)  # Enter presses the button in focus, which is "back"
-        says(study.rating, text)
-    study.ranking.locator("img").click()
-    for key, text in (("b", "So far: B"), ("a", "2 of 2"), ("c", "So far: C"), ("d", "So far: C"), ("d", "So far: C")):
-        study.keyboard.press(key)
-        says(study.ranking, text)
-    assert study.locator(".jp-Notebook .jp-Cell").count() == len(STUDIES)  # no key has reached the notebook
-    assert not barriers(study, ".question-board")
-    assert [len(given) for given in json.loads(run_cell(study, 3))] == [1, 1]
-
-
-def test_sliders_move_with_keys_and_repaint(study: Any) -> None:
-    run_cell(study, 4)
-    light, hair = study.get_by_label("light"), study.get_by_label("hair")
-    light.focus()
-    for key in ("ArrowRight", "ArrowRight", "d", "d"):
-        study.keyboard.press(key)
-    hair.press("ArrowRight")
-    assert hair.get_attribute("aria-valuetext") == "blond" and not barriers(study, ".slider-board")
-    values, mean = json.loads(run_cell(study, 5))
-    assert values == {"light": 0.2, "hair": 1} and round(mean, 4) == 0.1
-    study.get_by_role("button", name="reset").click()
-    assert json.loads(run_cell(study, 5))[0] == {"light": 0, "hair": 0}
-    assert study.locator(".jp-Notebook .jp-Cell").count() == len(STUDIES)
-
-
-def test_raters_go_on_another_day_and_save_their_answers(study: Any, tmp_path: Path) -> None:
-    for number in (1, 2):
-        run_cell(study, number)  # the answers are read from the files
-    says(study.rating, "2 of 4")
-    assert not study.get_by_role("link", name="Save the answers").count()  # it would tell who painted what
-    for text in ("3 of 4", "4 of 4", "SRGAN"):
-        study.rating.get_by_role("button", name="1 bad").click()
-        says(study.rating, text)
-    says(study.ranking, "2 of 2")
-    for letter in "AC":
-        study.ranking.get_by_role("button", name=letter, exact=True).click()
-    says(study.ranking, "Done")
-    scores, orders = json.loads(run_cell(study, 3))
-    assert scores == [5, 1, 1, 1] and len(orders) == 2
-    for board, kind, rows in ((study.rating, "rating", 4), (study.ranking, "ranking", 6)):
-        with study.expect_download() as found:
-            board.get_by_role("link", name="Save the answers as CSV").click()
-        found.value.save_as(tmp_path / kind)
-        assert found.value.suggested_filename == f"{kind}_session_Ann_Bo.csv"
-        assert len((tmp_path / kind).read_text().splitlines()) == rows + 1
+@pytest.mark.skipif(
+    importlib.util.find_spec("notebook") is None, reason="Notebook 7 is not installed: pip install notebook"
+)
+def test_the_studio_works_in_notebook_7(book: Any) -> None:
+    page = book.context.new_page()
+    open_notebook(page, book.address, "chapters/short.ipynb", view="notebooks")
+    run_cell(page, 0)
+    page.wait_for_selector(".layout-editor .le-over")
+    hand = Hand(page, 1)
+    hand.painted()
+    start = hand.state()
+    hand.tool("select")
+    hand.drag((88, 70), (48, 72))
+    assert hand.state()[0] == zlib.crc32(hand.map().tobytes()) != start[0] and hand.state()[3] == start[3] + 1
+    page.locator(".le-over").focus()
+    for key in ("Escape", "d", "d", "Control+z"):
+        page.keyboard.press(key)
+    assert hand.state()[0] == start[0] and page.locator(".jp-Notebook .jp-Cell").count() == len(SHORT)
+    page.locator(".le-over").focus()
+    page.keyboard.press("Control+s")
+    file = book.folder / "chapters" / "short.ipynb"
+    hand.until(lambda _: bool(stored(file, 0)))
+    saved = stored(file, 0)[0]["data"]
+    assert 10_000 < len(saved["image/jpeg"]) < 100_000 and re.match(r"Studio\(flower", "".join(saved["text/plain"]))
+    page.close()

@@ -24,13 +24,14 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from lib.images import to_pil
-from lib.labelmaps import LabelMap
+from lib.labelmaps import DISTINCT_COLOURS, LabelMap
 from lib.widgets.layout_state import LayoutEditError, LayoutState
 from lib.widgets.pictures import png, still_bundle
 
 __all__ = ["LayoutEditor"]
 
-_PARTS = ("layout_core.mjs", "layout_session.mjs", "layout_hand.mjs", "layout_stage.js", "layout_editor.js")
+_PARTS = ("layout_core.mjs", "layout_session.mjs", "layout_hand.mjs", "layout_keys.mjs", "layout_stage.js",
+          "layout_editor.js")  # fmt: skip
 SHOWN = 460
 """Longest side on the screen with the default zoom, in CSS pixels."""
 MOST_BYTES = 30_000_000
@@ -123,6 +124,7 @@ class LayoutEditor(anywidget.AnyWidget):
             "source": state.source.tobytes(), "depth": list(state.depth), "seen": dict(self._seen),
             "palette": _entries(state.palette.names, state.palette.colours),
             "original": _entries(state.original.names, state.original.colours),
+            "spare": [list(colour) for colour in DISTINCT_COLOURS],
         }  # fmt: skip
 
     def _hear(self, _: Any, message: Mapping[str, Any], buffers: Sequence[Any]) -> None:

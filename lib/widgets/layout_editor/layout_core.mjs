@@ -3,6 +3,8 @@
 // A map is {width, height, data: Uint8Array}; a mask is a Uint8Array of 0 and 1; a point is [x, y].
 
 export const SOURCE = -1, NEAREST = -2, HISTORY = 200;
+export const BOXES = ["rectangle", "ellipse"];
+export const clamp = (value, low, high) => Math.min(high, Math.max(low, value));
 const GRID = 65536; // entries of a rotation are rounded to this fraction; products are then exact
 const onGrid = (value) => Math.floor(value * GRID + 0.5) / GRID;
 

@@ -1,25 +1,32 @@
 // The widget: toolbar, palette and the panel of the selection round a stage. No framework, no build step.
 import { Session } from "./layout_session.mjs";
-import { NEAREST, SOURCE, Stage, clamp, hexOf } from "./layout_stage.js";
+import { NEAREST, SOURCE, clamp } from "./layout_core.mjs";
+import { Stage, hexOf } from "./layout_stage.js";
 
 const TOOLS = [
   ["brush", "Brush", "b"], ["eraser", "Eraser", "e"], ["fill", "Bucket", "f"], ["select", "Select & move", "v"],
   ["lasso", "Lasso", "l"], ["polygon", "Polygon", "p"], ["rectangle", "Rectangle", "r"], ["ellipse", "Ellipse", "o"],
   ["pick", "Pick class", "i"], ["hand", "Pan", "h"],
 ];
-const HELP = "Label map. Arrow keys move the cursor (Shift: 8 pixels), Space uses the tool, Enter closes a polygon, " +
+const HELP = "Label map. Arrow keys move the cursor (Shift: 8 pixels) or the paper, Space uses the tool, Enter closes a polygon, " +
   "[ and ] change the brush or turn a selection, plus and minus zoom or scale the selection, X and Y mirror it, D duplicates, " +
-  "Delete removes, letters choose a tool, digits a class, Ctrl+Z undoes.";
+  "Delete removes, Control and arrows move the cursor past a selection, Shift and Space select one more region, letters choose a tool, digits a class, Ctrl+Z undoes.";
+const BUSY = 800; // ms without an answer of the kernel after which the reader is told
 const PAGE = `
   <div class="le-bar" role="toolbar" aria-label="Tools"></div>
   <div class="le-bar le-options"></div>
   <div class="le-body">
-    <div class="le-main"><div class="le-frame"><div class="le-paper">
-      <img class="le-photo" alt=""><canvas class="le-map" aria-hidden="true"></canvas>
-      <canvas class="le-over" tabindex="0" role="application"></canvas>
-    </div></div>
-    <div class="le-foot"><span class="le-status" role="status" aria-live="polite"></span><span class="le-hover"></span></div></div>
-    <img class="le-photo le-beside" alt="The source photo" hidden>
+    <div class="le-main">
+      <div class="le-frames">
+        <div class="le-frame"><div class="le-paper">
+          <img class="le-photo" alt=""><canvas class="le-map" aria-hidden="true"></canvas>
+          <canvas class="le-over" tabindex="0" role="application"></canvas>
+        </div></div>
+        <div class="le-second" hidden><img class="le-photo" alt="The source photo"></div>
+      </div>
+      <div class="le-foot"><span class="le-status" role="status" aria-live="polite"></span><span class="le-hover"></span></div>
+      <div class="le-foot"><span class="le-busy" role="status" aria-live="polite"></span></div>
+    </div>
     <div class="le-side">
       <div class="le-palette" role="radiogroup" aria-label="Class to paint"></div>
       <details class="le-classes"><summary>Edit the classes</summary></details>
@@ -27,9 +34,6 @@ const PAGE = `
     </div>
   </div>`;
 
-// Okabe and Ito's colours can be told apart by colour-blind readers; a new class gets the first that is free.
-const COLOURS = ["#e69f00", "#56b4e9", "#009e73", "#f0e442", "#0072b2", "#d55e00", "#cc79a7", "#000000", "#999999", "#ffffff",
-  "#661100", "#332288", "#88ccee", "#aa4499", "#ddcc77", "#117733"];
 const rgbOf = (hex) => [1, 3, 5].map((k) => parseInt(hex.slice(k, k + 2), 16));
 
 class Editor {
@@ -40,6 +44,7 @@ class Editor {
     this.settings = {
       tool: "brush", cls: 0, radius: 4, square: false, opacity: this.model.get("opacity"), inside: true, vacated: NEAREST,
       choose: (cls) => this.choose(cls), resizeBrush: (by) => this.resizeBrush(by),
+      held: () => this.showHold(),
     };
     this.stage = new Stage(session, el, this.settings, (text) => this.say(text));
     this.own(this.stage.over).setAttribute("aria-label", HELP);
@@ -92,7 +97,17 @@ class Editor {
     this.input(bar, "Opacity", { type: "range", min: 0, max: 1, step: 0.05, value: settings.opacity }, (n) => { settings.opacity = +n.value; stage.redraw(); });
     this.button(bar, "−", () => stage.resize(stage.zoom / 1.25), { "aria-label": "Zoom out" });
     this.button(bar, "+", () => stage.resize(stage.zoom * 1.25), { "aria-label": "Zoom in" });
-    this.input(bar, "photo beside", { type: "checkbox" }, (n) => { this.$(".le-beside").hidden = !n.checked; });
+    this.input(bar, "photo beside", { type: "checkbox" }, (n) => {
+      this.$(".le-second").hidden = !n.checked;
+      this.follow();
+    });
+    this.$(".le-frame").addEventListener("scroll", () => this.follow());
+  }
+
+  /** The photo beside the map shows the same part of it. */
+  follow() {
+    const { scrollLeft, scrollTop } = this.$(".le-frame");
+    Object.assign(this.$(".le-second"), { scrollLeft, scrollTop });
   }
 
   held() {
@@ -134,7 +149,7 @@ class Editor {
     const name = () => this.className.value.trim();
     const free = () => {
       const used = session.layout.palette.map(([, rgb]) => hexOf(rgb));
-      return used.includes(this.classColour.value) ? COLOURS.find((colour) => !used.includes(colour)) ?? this.classColour.value : this.classColour.value;
+      return used.includes(this.classColour.value) ? this.session.spare.map(hexOf).find((colour) => !used.includes(colour)) ?? this.classColour.value : this.classColour.value;
     };
     this.button(box, "Rename", () => change({ op: "rename", cls: this.settings.cls, name: name() }), { "data-act": "rename" });
     this.button(box, "Recolour", () => change({ op: "recolour", cls: this.settings.cls, colour: rgbOf(this.classColour.value) }));
@@ -218,6 +233,10 @@ class Editor {
       const { ctrlKey, metaKey, shiftKey, code, keyCode } = event, init = { ctrlKey, metaKey, shiftKey, code, keyCode };
       return this.el.parentElement.dispatchEvent(new KeyboardEvent("keydown", { key: event.key, bubbles: true, ...init }));
     }
+    if (key === "enter" && event.target.type === "number") { // the number counts when the field is left
+      stop();
+      return this.stage.over.focus();
+    }
     if (event.target.getAttribute("role") === "radio" && key.startsWith("arrow")) {
       stop();
       const count = this.session.layout.palette.length, by = key === "arrowdown" || key === "arrowright" ? 1 : count - 1;
@@ -230,19 +249,39 @@ class Editor {
   }
 
   hear(what, detail) {
+    this.kernelSays();
     if (what === "said") this.say(detail);
     else if (what === "file") this.download(detail);
-    else {
-      const shown = this.el.querySelectorAll("[data-cls]").length, { palette } = this.session.layout;
-      const key = JSON.stringify(palette);
-      if (shown !== palette.length || key !== this.shownPalette) this.paletteChanged();
-      this.shownPalette = key;
-      this.stage.changed();
-    }
-    const op = this.stage.hold?.op;
-    if (op) { this.scale.value = Math.round(100 * op.scale); this.angle.value = op.angle; }
+    else if (what !== "confirmed") this.redrawn(); // a number that is being typed stays as it is
+  }
+
+  /** The map has changed, here or in Python. */
+  redrawn() {
+    const shown = this.el.querySelectorAll("[data-cls]").length, { palette } = this.session.layout;
+    const key = JSON.stringify(palette);
+    if (shown !== palette.length || key !== this.shownPalette) this.paletteChanged();
+    this.shownPalette = key;
+    this.stage.changed();
+    this.showHold();
     const [undo, redo] = this.session.depth;
     this.undo.disabled = !undo; this.redo.disabled = !redo;
+  }
+
+  /** How much larger and how far turned the selection is. */
+  showHold() {
+    const op = this.stage.hold?.op ?? { scale: 1, angle: 0 };
+    this.scale.value = Math.round(100 * op.scale);
+    this.angle.value = op.angle;
+  }
+
+  /** Edits wait while a cell runs: say so before the reader wonders where the picture is. */
+  kernelSays() {
+    const node = this.$(".le-busy"), tell = () => {
+      const { length } = this.session.waiting;
+      node.textContent = length ? `Waiting for the busy kernel: ${length} edit${length > 1 ? "s" : ""} will be painted when it is free.` : "";
+    };
+    clearTimeout(this.timer);
+    if (node.textContent || !this.session.waiting.length) tell(); else this.timer = setTimeout(tell, BUSY);
   }
 
   download({ name, data }) {
@@ -261,7 +300,7 @@ class Editor {
     nodes.forEach((node) => { node.src = url; node.style.visibility = "visible"; });
   }
 
-  close() { this.session.listeners.delete(this.listener); }
+  close() { clearTimeout(this.timer); this.session.listeners.delete(this.listener); }
 }
 
 export default () => {
@@ -270,10 +309,11 @@ export default () => {
     initialize({ model }) { session = new Session(model); },
     render({ model, el }) {
       session ??= new Session(model);
-      const editor = new Editor(session, el), photo = () => { editor.showPhoto(); editor.stage.resize(editor.stage.zoom); };
-      model.on("change:photo", photo);
+      const editor = new Editor(session, el);
+      const watched = { "change:photo": () => editor.showPhoto(), "change:zoom": () => editor.stage.resize(model.get("zoom")) };
+      for (const [name, act] of Object.entries(watched)) model.on(name, act);
       editor.hear("adopted");
-      return () => { editor.close(); model.off("change:photo", photo); };
+      return () => { editor.close(); for (const [name, act] of Object.entries(watched)) model.off(name, act); };
     },
   };
 };

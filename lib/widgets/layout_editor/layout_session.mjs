@@ -17,7 +17,8 @@ export class Session {
 
   /** Take the map as Python has it; what was drawn since then is drawn again. */
   adopt() {
-    const { data, source, depth, seen, ...rest } = this.model.get("snapshot");
+    const { data, source, depth, seen, spare, ...rest } = this.model.get("snapshot");
+    this.spare = spare ?? []; // colours for new classes, [[r, g, b], ...]
     this.layout = new Layout({ ...rest, data: bytes(data), source: bytes(source) });
     this.beyond = [...depth]; // steps that only Python can undo and redo
     this.waiting = this.waiting.filter(({ number }) => number > (seen[this.client] ?? 0));
@@ -46,9 +47,10 @@ export class Session {
   }
 
   hear(message, buffers) {
-    if (message.type === "done" && message.client === this.client)
+    if (message.type === "done" && message.client === this.client) {
       this.waiting = this.waiting.filter(({ number }) => number > message.number);
-    else if (message.type === "say") this.tell("said", message.text);
+      this.tell("confirmed");
+    } else if (message.type === "say") this.tell("said", message.text);
     else if (message.type === "file") this.tell("file", { name: message.name, data: bytes(buffers[0]) });
   }
 

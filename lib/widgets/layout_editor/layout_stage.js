@@ -1,21 +1,22 @@
 // The drawing surface: photo, map, outline and handles; pointers and keys become operations.
-import { NEAREST, SOURCE, boxOf, brushed, landed, moved } from "./layout_core.mjs";
+import { BOXES, NEAREST, SOURCE, boxOf, brushed, clamp, landed, moved } from "./layout_core.mjs";
 import { Hand, scrolled } from "./layout_hand.mjs";
+import { Keys } from "./layout_keys.mjs";
 
-const BOXES = ["rectangle", "ellipse"];
-const clamp = (value, low, high) => Math.min(high, Math.max(low, value));
 const hexOf = (rgb) => "#" + rgb.map((v) => v.toString(16).padStart(2, "0")).join("");
 
 export class Stage {
-  /** `settings`: tool, cls, radius, square, opacity, inside, vacated; `say` tells the reader what happened. */
+  /** `settings`: tool, cls, radius, square, opacity, inside, vacated, and what to call; `say` tells the reader what happened. */
   constructor(session, root, settings, say) {
     Object.assign(this, { session, root, settings, say, zoom: 1, draft: null, hold: null, drag: null, points: [] });
-    this.cursor = [session.layout.width >> 1, session.layout.height >> 1];
-    this.photo = root.querySelector("img.le-photo");
+    this.frame = root.querySelector(".le-frame");
     this.canvas = root.querySelector("canvas.le-map");
     this.over = root.querySelector("canvas.le-over");
+    this.middle();
     this.listen();
   }
+
+  middle() { this.cursor = [this.layout.width >> 1, this.layout.height >> 1]; }
 
   get layout() { return this.session.layout; }
   get data() { return this.draft ?? this.layout.data; }
@@ -93,18 +94,35 @@ export class Stage {
     this.hold = { op, start: this.layout.grabbed(op) };
     const names = at.map(([x, y]) => this.layout.palette[this.layout.data[y * this.layout.width + x]][0]);
     this.say(`selected: ${[...new Set(names)].join(", ")}`);
+    this.settings.held();
     this.redraw();
   }
 
-  /** The map has changed: what was held is no longer there, unless this view moved it. */
-  changed() { if (this.finishing) this.redraw(); else this.release(); }
+  /** The pixels that name what is held, to which one more can be added until it has been moved. */
+  chosen() { return this.hold && !this.hold.op.amend ? this.hold.op.at : []; }
 
-  release() { this.hold = this.drag = this.draft = null; this.points = []; this.redraw(); }
+  /** The map has changed: what was held is no longer there, unless this view moved it. */
+  changed() {
+    if (this.finishing) return this.redraw();
+    this.release();
+    const { width, height } = this.layout;
+    if (this.canvas.width === width && this.canvas.height === height) return;
+    this.middle(); // another photo
+    this.resize(this.session.model.get("zoom"));
+  }
+
+  release() {
+    this.hold = this.drag = this.draft = null;
+    this.points = [];
+    this.settings.held();
+    this.redraw();
+  }
 
   /** Show a move that is not finished. */
   preview(changes) {
     Object.assign(this.hold.op, changes);
     this.draft = this.layout.previewed(this.hold.op, this.hold.start);
+    this.settings.held();
     this.redraw();
   }
 
@@ -134,8 +152,8 @@ export class Stage {
     const { op, start } = this.hold, at = op.amend ? landed(this.layout, start.mask, op) : op.at;
     const { inside } = op, { vacated } = this.settings;
     this.release();
-    if (at) this.session.commit({ op: "delete", at, inside, vacated });
-    this.say("deleted");
+    const gone = at && this.session.commit({ op: "delete", at, inside, vacated });
+    this.say(gone ? "deleted" : "Nothing of the selection is left inside the map to delete.");
   }
 
   /** [name, [x, y]] of each handle, in screen pixels of the stage. */
@@ -161,7 +179,8 @@ export class Stage {
     const hand = new Hand(this);
     for (const act of ["down", "move", "up", "cancel"]) on(`pointer${act}`, (event) => hand[act](event));
     on("dblclick", () => { if (this.settings.tool === "polygon") this.closePolygon(); });
-    on("keydown", (event) => this.key(event));
+    const keys = new Keys(this);
+    on("keydown", (event) => keys.key(event));
     on("wheel", (event) => {
       if (!event.ctrlKey) return; // a plain wheel scrolls the page
       event.preventDefault();
@@ -184,7 +203,7 @@ export class Stage {
 
   /** Two fingers, or a wheel: zoom about a point of the screen that has moved there by `moved`. */
   pinch([x, y], [dx, dy], ratio) {
-    const [u, v] = this.place({ clientX: x - dx, clientY: y - dy }), frame = this.root.querySelector(".le-frame");
+    const [u, v] = this.place({ clientX: x - dx, clientY: y - dy }), { frame } = this;
     this.resize(this.zoom * ratio);
     const box = this.over.getBoundingClientRect();
     frame.scrollLeft += box.left + u * this.zoom - x + dx;
@@ -232,8 +251,7 @@ export class Stage {
       const held = moved({ width, height, data: mask }, mask, new Uint8Array(mask.length), op);
       if (held[py * width + px] && !event.shiftKey) return { kind: "shift", from: at, dx: op.dx, dy: op.dy };
     }
-    const more = event.shiftKey && this.hold && !this.hold.op.amend ? this.hold.op.at : [];
-    this.select([...more, this.inside(at)]);
+    this.select([...(event.shiftKey ? this.chosen() : []), this.inside(at)]);
     return { kind: "shift", from: at, dx: 0, dy: 0 };
   }
 
@@ -259,10 +277,21 @@ export class Stage {
   }
 
   pan(event) {
-    const frame = this.root.querySelector(".le-frame"), { from } = this.drag;
-    frame.scrollLeft -= event.clientX - from[0];
-    frame.scrollTop -= event.clientY - from[1];
+    const { from } = this.drag;
+    this.scroll(from[0] - event.clientX, from[1] - event.clientY);
     this.drag.from = [event.clientX, event.clientY];
+  }
+
+  scroll(dx, dy) { this.frame.scrollLeft += dx; this.frame.scrollTop += dy; }
+
+  /** Scroll a pixel of the map into the frame, with some of what is round it. */
+  reveal([x, y]) {
+    const { scrollLeft, scrollTop, clientWidth, clientHeight } = this.frame;
+    const by = (at, from, size) => {
+      const room = Math.min(40, size / 4);
+      return Math.min(at - room - from, 0) + Math.max(at + room - from - size, 0);
+    };
+    this.scroll(by((x + 0.5) * this.zoom, scrollLeft, clientWidth), by((y + 0.5) * this.zoom, scrollTop, clientHeight));
   }
 
   extend(event) {
@@ -335,59 +364,5 @@ export class Stage {
     if (op) this.session.commit(op);
     this.redraw();
   }
-
-  // ---------------------------------------------------------------------------------------------- keys
-
-  key(event) {
-    const name = event.key.toLowerCase();
-    if (event.ctrlKey || event.metaKey || event.altKey) return;
-    const step = event.shiftKey ? 8 : 1;
-    const arrow = { arrowleft: [-step, 0], arrowright: [step, 0], arrowup: [0, -step], arrowdown: [0, step] }[name];
-    const act = arrow ? () => this.nudge(arrow) : (this.hold && this.holdKeys()[name]) || this.paintKeys()[name];
-    if (!act) return;
-    event.preventDefault();
-    event.stopPropagation();
-    act();
-  }
-
-  nudge([dx, dy]) {
-    if (this.hold) return this.finish({ dx: this.hold.op.dx + dx, dy: this.hold.op.dy + dy });
-    this.cursor = this.inside([this.cursor[0] + dx, this.cursor[1] + dy]);
-    const [x, y] = this.cursor;
-    this.say(`${x}, ${y}: ${this.layout.palette[this.layout.data[y * this.layout.width + x]][0]}`);
-    if (this.drag?.kind === "keys") { this.points = [...this.points.slice(0, 1), this.cursor]; this.show(); }
-    this.redraw();
-  }
-
-  holdKeys() {
-    const { op } = this.hold, scale = (f) => clamp(Math.round(100 * op.scale * f) / 100, 0.05, 20);
-    return {
-      "+": () => this.finish({ scale: scale(1.05) }), "=": () => this.finish({ scale: scale(1.05) }),
-      "-": () => this.finish({ scale: scale(1 / 1.05) }),
-      "[": () => this.finish({ angle: op.angle - 5 }), "]": () => this.finish({ angle: op.angle + 5 }),
-      x: () => this.finish({ flip: [!op.flip[0], op.flip[1]] }), y: () => this.finish({ flip: [op.flip[0], !op.flip[1]] }),
-      d: () => this.duplicate(), delete: () => this.remove(), backspace: () => this.remove(), escape: () => this.release(),
-    };
-  }
-
-  paintKeys() {
-    const size = (by) => () => this.settings.resizeBrush(by);
-    return { " ": () => this.act(), enter: () => (["polygon", "lasso"].includes(this.settings.tool) ? this.closePolygon() : this.act()),
-      escape: () => this.release(), "[": size(-1), "]": size(1),
-      "+": () => this.resize(this.zoom * 1.25), "=": () => this.resize(this.zoom * 1.25), "-": () => this.resize(this.zoom / 1.25) };
-  }
-
-  /** Space at the cursor: paint, or set the corners of a shape one after the other. */
-  act() {
-    const { tool } = this.settings;
-    if (tool === "select") return this.select([this.cursor]);
-    if (tool === "polygon" || tool === "lasso") { this.points.push(this.cursor); return this.redraw(); }
-    if (tool === "fill" || tool === "pick") return this.touch(this.cursor);
-    if (BOXES.includes(tool) && this.drag?.kind !== "keys") { this.drag = { kind: "keys" }; this.points = [this.cursor]; return this.show(); }
-    if (tool === "hand") return;
-    if (!BOXES.includes(tool)) this.points = [this.cursor];
-    this.drag = { kind: "draw" };
-    this.lift();
-  }
 }
-export { NEAREST, SOURCE, clamp, hexOf };
+export { hexOf };

@@ -3,8 +3,9 @@ const url = (view) => (view?.byteLength ? URL.createObjectURL(new Blob([view])) 
 const PAGE = `
   <div class="pb-frame" role="group" aria-label="Before and after">
     <img class="pb-after" alt="The generated picture"><img class="pb-before" alt="The photo"><div class="pb-line"></div>
+    <span class="pb-tag pb-left" aria-hidden="true">photo</span><span class="pb-tag pb-right" aria-hidden="true">painted</span>
   </div>
-  <label class="pb-slide">photo <input type="range" min="0" max="100" step="1" aria-label="Show the photo up to this share of the width"> painted</label>
+  <label class="pb-slide">painted <input type="range" min="0" max="100" step="1" aria-label="Show the photo up to this share of the width"> photo</label>
   <div class="pb-strip" role="list" aria-label="Earlier versions"></div>
   <div class="pb-bar"></div>
   <div class="pb-said" role="status" aria-live="polite"></div>`;
@@ -31,6 +32,9 @@ export default {
     };
     const split = () => {
       const share = model.get("after")?.byteLength ? +slider.value : 100; // nothing is painted yet: the photo
+      slider.setAttribute("aria-valuetext", `${share} % photo`);
+      $(".pb-left").hidden = share === 0;
+      $(".pb-right").hidden = share === 100;
       before.style.clipPath = `inset(0 ${100 - share}% 0 0)`;
       Object.assign(line.style, { left: share + "%", display: share > 0 && share < 100 ? "block" : "none" });
     };

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.resources import files
@@ -11,7 +12,7 @@ import anywidget
 import traitlets
 from PIL import Image
 
-from lib.widgets.pictures import png
+from lib.widgets.pictures import png, still_bundle
 
 __all__ = ["Choice", "QuestionBoard"]
 
@@ -33,6 +34,8 @@ class Choice:
 
 class QuestionBoard(anywidget.AnyWidget):
     """Shows a question and tells which button was pressed. It decides nothing.
+
+    Where widgets cannot be shown, its picture stands in.
 
     Plain buttons of a notebook would do, but for the keys: with one of them in focus, JupyterLab takes "a" and "b"
     for a new cell and "d d" for the end of this one.
@@ -85,6 +88,14 @@ class QuestionBoard(anywidget.AnyWidget):
     def _hear(self, _: Any, message: Mapping[str, Any], __: Sequence[Any]) -> None:
         if message.get("type") == "press":
             self.click(str(message.get("label")))
+
+    def _repr_mimebundle_(self, **arguments: Any) -> tuple[dict[str, Any], dict[str, Any]] | None:
+        bundle: Any = super()._repr_mimebundle_(**arguments)
+        if bundle is None or not self.picture:
+            return bundle  # type: ignore[no-any-return]
+        data, metadata = bundle if isinstance(bundle, tuple) else (bundle, {})
+        words = f"{self.line} {self.alt}. Answers: {', '.join(choice['label'] for choice in self.choices)}"
+        return still_bundle(data, Image.open(io.BytesIO(self.picture)), words), metadata
 
     def __repr__(self) -> str:
         return f"QuestionBoard({', '.join(choice['label'] for choice in self.choices)})"
