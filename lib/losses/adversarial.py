@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lib.book.equations import equation
+from lib.losses.verdicts import says
 
 __all__ = [
     "LOSSES",
@@ -82,12 +83,14 @@ def value(real: Tensor, fake: Tensor) -> Tensor:
 
 
 @equation("1.6", tests="tests/equations/test_adversarial.py::test_bce_real")
+@says("real")
 def bce_real(logits: Tensor) -> Tensor:
     """mean -log D(x) = mean softplus(-a): binary cross-entropy with the label 1 (Goodfellow et al. 2014)."""
     return F.softplus(-at_least_float32(logits)).mean()
 
 
 @equation("1.7", tests="tests/equations/test_adversarial.py::test_bce_fake")
+@says("fake")
 def bce_fake(logits: Tensor) -> Tensor:
     """mean -log(1 - D(G(z))) = mean softplus(a): binary cross-entropy with the label 0."""
     return F.softplus(at_least_float32(logits)).mean()
@@ -112,12 +115,14 @@ def non_saturating(logits: Tensor) -> Tensor:
 
 
 @equation("12.8", tests="tests/equations/test_analogy.py::test_lsgan_real")
+@says("real")
 def lsgan_real(logits: Tensor) -> Tensor:
     """mean (D - 1)^2: D's wish for real images, and G's wish for its fakes (Mao et al. 2017, eq. 9)."""
     return (at_least_float32(logits) - 1).square().mean()
 
 
 @equation("12.9", tests="tests/equations/test_analogy.py::test_lsgan_fake")
+@says("fake")
 def lsgan_fake(logits: Tensor) -> Tensor:
     """mean D^2: D's wish for fakes (Mao et al. 2017, eq. 9)."""
     return at_least_float32(logits).square().mean()
@@ -138,22 +143,26 @@ def least_squares(a: float = 0.0, b: float = 1.0, c: float = 1.0) -> Adversarial
 
 
 @equation("2.4", tests="tests/equations/test_convergence.py::test_hinge_real")
+@says("real")
 def hinge_real(logits: Tensor) -> Tensor:
     """mean relu(1 - a): D's wish for real data; satisfied once a >= 1 (Miyato et al. 2018, eq. 16)."""
     return F.relu(1 - at_least_float32(logits)).mean()
 
 
 @equation("2.5", tests="tests/equations/test_convergence.py::test_hinge_fake")
+@says("fake")
 def hinge_fake(logits: Tensor) -> Tensor:
     """mean relu(1 + a): D's wish for fakes; satisfied once a <= -1."""
     return F.relu(1 + at_least_float32(logits)).mean()
 
 
+@says("real")
 def critic_real(logits: Tensor) -> Tensor:
     """mean -a: high scores wanted. The critic's wish for real data, G's for its fakes (Arjovsky et al. 2017)."""
     return -at_least_float32(logits).mean()
 
 
+@says("fake")
 def critic_fake(logits: Tensor) -> Tensor:
     """mean a: low scores wanted. Bounded only where something keeps D's slope in check (chapter 2)."""
     return at_least_float32(logits).mean()

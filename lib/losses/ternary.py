@@ -19,6 +19,7 @@ from torch import Tensor
 
 from lib.book.equations import equation
 from lib.losses.adversarial import at_least_float32
+from lib.losses.verdicts import verdict
 
 __all__ = ["FROM_SOURCE", "FROM_TARGET", "REAL", "best_ternary", "constancy", "minus_log", "target_identity"]
 
@@ -31,6 +32,8 @@ def minus_log(logits: Tensor, answer: int) -> Tensor:
 
     Each term of L_D and L_GANG is one of these: D is told the truth, G wants `REAL`.
     """
+    # One number for three answers: the log-odds of REAL, as in a D with two answers.
+    verdict("real" if answer == REAL else "fake", lambda: logits[:, REAL] - logits[:, :REAL].logsumexp(dim=1))
     return -F.log_softmax(at_least_float32(logits), dim=1)[:, answer].mean()
 
 

@@ -27,6 +27,19 @@ class NonFinite:
     value: float
 
 
+def trailing_mean(values: npt.NDArray[np.float64], window: int | None = None) -> npt.NDArray[np.float64]:
+    """The mean of the last `window` values (default: a fortieth of all) at each place, (N,) -> (N,).
+
+    The first places average what there is so far, so the curve has no start-up bias and no delay.
+    """
+    window = max(1, len(values) // 40) if window is None else window
+    total = np.concatenate([[0.0], np.cumsum(values)])
+    stop = np.arange(1, len(values) + 1)
+    start = np.maximum(0, stop - window)
+    mean: npt.NDArray[np.float64] = (total[stop] - total[start]) / (stop - start)
+    return mean
+
+
 class History:
     """Columns named ``player/term``, each with its own rounds, because not every round plays every term.
 
@@ -84,17 +97,8 @@ class History:
         return np.array(self._column(name)[1], dtype=np.float64)
 
     def smoothed(self, name: str, window: int | None = None) -> npt.NDArray[np.float64]:
-        """The trailing mean over `window` values (default: a fortieth of the column), float64 (N,).
-
-        The first values average what there is so far, so the curve has no start-up bias and no delay.
-        """
-        values = self.values(name)
-        window = max(1, len(values) // 40) if window is None else window
-        total = np.concatenate([[0.0], np.cumsum(values)])
-        stop = np.arange(1, len(values) + 1)
-        start = np.maximum(0, stop - window)
-        mean: npt.NDArray[np.float64] = (total[stop] - total[start]) / (stop - start)
-        return mean
+        """The `trailing_mean` of `name`, float64 (N,)."""
+        return trailing_mean(self.values(name), window)
 
     def tail(self, last: int = 50) -> dict[str, float]:
         """Name -> mean of the `last` values: one number per term for a table or a test."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import io
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, TextIO
 
 import numpy as np
@@ -13,18 +13,13 @@ import numpy.typing as npt
 import torch
 from IPython.core.getipython import get_ipython
 from IPython.display import DisplayHandle
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
+from lib.games.game import Game, Turn
 from lib.training.distributed import rank
-from lib.training.history import History
+from lib.training.live_figure import heading, render
 from lib.training.play import Report
+from lib.training.probe import Probe, Reading
 from lib.training.state import undisturbed
-
-# Okabe and Ito's palette for colour-blind readers; dashes tell its second use from the first.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#333333")
-_MAX_POINTS = 400
 
 Sample = Callable[[], Any]
 
@@ -40,7 +35,10 @@ def in_notebook() -> bool:
 
 
 class LiveBoard:
-    """Loss curves of every player and a sample picture, updated in place while `play` runs.
+    """Loss curves, D's outputs, gradient norms and a sample picture, updated in place while `play` runs.
+
+    Where one player judges what another paints, a second row shows a histogram of the judge's last outputs on real
+    data and on fakes, and the painter's gradient norm over the judge's (see `lib.training.probe`).
 
     Give it to ``play(..., on_round=board)``. It ends as one ordinary picture (JPEG with a sample, else PNG)
     with its description as text, without clock times: the same training gives the same bytes. An interrupt
@@ -51,15 +49,29 @@ class LiveBoard:
             image as a tensor (3, H, W) in [-1, 1], a uint8 array (H, W, 3) or a PIL image.
         title: what is trained, for the figure's heading and description.
         every: the least number of seconds between two updates.
+
+    Attributes:
+        reading: the numbers behind the second row, as of the last update; None where the game has no such row.
     """
 
     def __init__(self, sample: Sample | None = None, *, title: str = "Training", every: float = 0.75) -> None:
         self.sample, self.title, self.every = sample, title, every
         self._handle: DisplayHandle | None = None
         self._next = 0.0
-        self._report: Report | None = None
+        self.reading: Reading | None = None
+        self._probe: Probe | None = None
         self._picture: npt.NDArray[np.uint8] | None = None
         self._bundle: dict[str, Any] = {"text/plain": f"{title}: not started"}
+
+    @contextmanager
+    def follow(self, game: Game) -> Iterator[Callable[[Turn], None]]:
+        """Measure each turn of `game` until the context ends; only the rank that draws does it."""
+        if rank() != 0:
+            yield lambda turn: None
+            return
+        self._probe = Probe(game)
+        with self._probe.follow() as after:
+            yield after
 
     def __call__(self, report: Report) -> None:
         """Redraw if it is time to."""
@@ -76,7 +88,8 @@ class LiveBoard:
             return
         started = time.monotonic()
         self._picture = None if self.sample is None else _as_picture(self.sample, report)
-        self._bundle = render(report, self._picture, self.title)
+        self.reading = None if self._probe is None else self._probe.read(report.rounds_done)
+        self._bundle = render(report, self.reading, self._picture, self.title)
         if in_notebook():
             if self._handle is None:
                 self._handle = DisplayHandle()
@@ -121,85 +134,6 @@ class ProgressPrinter:
         return f"ProgressPrinter({self.title!r})"
 
 
-def heading(report: Report) -> str:
-    """Rounds, progress and times in one line, as in ``round 120 of 400, 30 %, 0:12 so far, 0:28 left``."""
-    words = f"round {report.rounds_done}" + (f" of {report.rounds}" if report.rounds else "")
-    if report.history.interrupted:
-        words += " (interrupted)"
-    if report.finished:
-        return words
-    left = report.seconds_left
-    clock = f", {_clock(report.seconds)} so far" + ("" if left is None else f", {_clock(left)} left")
-    return f"{words}, {100 * report.progress:.0f} %{clock}"
-
-
-def render(report: Report, picture: npt.NDArray[np.uint8] | None, title: str) -> dict[str, Any]:
-    """The board as a display bundle: one image and the text that describes it."""
-    by_player = _columns_by_player(report.history)
-    widths = [2.9 * max(len(by_player), 1)]
-    if picture is not None:
-        widths.append(min(max(2.9 * picture.shape[1] / picture.shape[0], 1.5), 4.5))
-    figure = Figure(figsize=(max(sum(widths), 4.5), 3.4), dpi=90, layout="constrained")
-    FigureCanvasAgg(figure)
-    figure.suptitle(f"{title}: {heading(report)}", fontsize=11)
-    curves, *rest = figure.subfigures(1, len(widths), width_ratios=widths, squeeze=False)[0]
-    if by_player:
-        axes: Sequence[Axes] = curves.subplots(1, len(by_player), squeeze=False)[0]
-        for ax, (player, names) in zip(axes, by_player.items(), strict=True):
-            _plot_player(ax, report.history, player, names)
-        axes[0].set_ylabel("loss, smoothed", fontsize=9)
-    for side in rest:
-        frame = side.subplots()
-        frame.imshow(picture, interpolation="nearest")
-        frame.axis("off")
-    buffer = io.BytesIO()
-    kind = "png" if picture is None else "jpeg"
-    if picture is None:
-        figure.savefig(buffer, format=kind, metadata={"Software": None})  # no version: bytes stay the same
-    else:
-        figure.savefig(buffer, format=kind, pil_kwargs={"quality": 88})
-    return {f"image/{kind}": buffer.getvalue(), "text/plain": describe(report, picture is not None, title)}
-
-
-def describe(report: Report, with_picture: bool, title: str) -> str:
-    """The board in words, for readers who cannot see it."""
-    history = report.history
-    losses = ", ".join(f"{name} {history.smoothed(name)[-1]:.3g}" for name in history.names)
-    picture = " and a sample picture" if with_picture else ""
-    return f"{title}: {heading(report)}. Loss curves{picture}; at the end: {losses or 'no losses yet'}."
-
-
-def _columns_by_player(history: History) -> Mapping[str, Sequence[str]]:
-    by_player: dict[str, list[str]] = {}
-    for name in history.names:
-        by_player.setdefault(name.partition("/")[0], []).append(name)
-    return by_player
-
-
-def _plot_player(ax: Axes, history: History, player: str, names: Sequence[str]) -> None:
-    """Smoothed curves of one player's terms; a logarithmic axis where they span more than a factor of 30."""
-    lowest, highest = np.inf, -np.inf
-    for index, name in enumerate(names):
-        rounds, values = history.rounds(name) + 1, history.smoothed(name)
-        kept = np.unique(np.linspace(0, len(values) - 1, _MAX_POINTS).round().astype(int))
-        label = f"{name.partition('/')[2]}  {values[-1]:.3g}"
-        style = "-" if index < len(_COLOURS) else "--"
-        marker = "o" if len(values) == 1 else ""  # a line through one point cannot be seen
-        colour = _COLOURS[index % len(_COLOURS)]
-        ax.plot(rounds[kept], values[kept], style + marker, color=colour, lw=1.4, label=label)
-        # The start is often far off; the scale follows what most of the training does.
-        settled = values[len(values) // 20 :]
-        lowest, highest = min(lowest, settled.min()), max(highest, settled.max())
-    if lowest > 0 and highest > 30 * lowest:
-        ax.set_yscale("log")
-    ax.set_title(f"player {player}", fontsize=10)
-    ax.set_xlabel("round", fontsize=9)
-    ax.tick_params(labelsize=8)
-    ax.grid(alpha=0.25)
-    ax.spines[["top", "right"]].set_visible(False)
-    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2, fontsize=8, frameon=False, columnspacing=1.2)
-
-
 def _as_picture(sample: Sample, report: Report) -> npt.NDArray[np.uint8]:
     """What `sample` returns, as a uint8 array (H, W, 3)."""
     with undisturbed(report.game), torch.no_grad():
@@ -211,9 +145,3 @@ def _as_picture(sample: Sample, report: Report) -> npt.NDArray[np.uint8]:
         bytes_ = ((image.detach().float().cpu().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
         image = bytes_.permute(1, 2, 0).numpy()
     return np.asarray(image.convert("RGB") if hasattr(image, "convert") else image, dtype=np.uint8)
-
-
-def _clock(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

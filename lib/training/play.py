@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -140,7 +140,9 @@ def play(
         checkpoint: where to save, every `checkpoint_every_s` seconds and at the end.
         resume: go on from `checkpoint` where it exists; the result equals an uninterrupted training.
         history: continue this one (default: a new one).
-        on_round: called with a `Report` after each round; a ``finish`` method gets the last one.
+        on_round: called with a `Report` after each round; a ``finish`` method gets the last one. A ``follow``
+            method takes the game and returns a context that lasts as long as the training; what the context yields
+            is called with each turn, after its player has been stepped and while its gradients are still there.
         guard_every: rounds between two checks for NaN and infinity.
 
     Returns:
@@ -164,13 +166,16 @@ def play(
     stop = StopRequest(on_cut=keeper.rewind)
     report = partial(Report, game, history, ema, rounds)
     try:
-        with stop:
+        with stop, ExitStack() as contexts:
+            followers = _followers(on_round, game, contexts)
             while clock.progress < 1 and not agree(stop.requested):
                 game.progress = clock.progress
                 _set_rates(training.optimisers, schedule, game.progress)
                 batch = stream.draw(game.progress)
                 for turn in play_round(game, batch, training.optimisers, runtime=runtime, clip=clip):
                     history.record(game.rounds_done, turn)
+                    for tell in followers:
+                        tell(turn)
                 if ema is not None:
                     ema.update()
                 game.rounds_done += 1
@@ -243,9 +248,21 @@ def _set_rates(optimisers: Mapping[str, Optimizer], schedule: Callable[[float], 
             group["lr"] = group.setdefault("initial_lr", group["lr"]) * factor
 
 
+def _followers(
+    on_round: Callback | Sequence[Callback], game: Game, contexts: ExitStack
+) -> list[Callable[[Turn], object]]:  # fmt: skip
+    """What is called with each turn, for the callbacks that ask for it; `contexts` ends it."""
+    wishes = [getattr(callback, "follow", None) for callback in _callbacks(on_round)]
+    return [contexts.enter_context(follow(game)) for follow in wishes if follow is not None]
+
+
+def _callbacks(on_round: Callback | Sequence[Callback]) -> Sequence[Callback]:
+    return [on_round] if callable(on_round) else on_round
+
+
 def _tell(on_round: Callback | Sequence[Callback], report: Report, stop: StopRequest) -> None:
     """Call every callback, or at the end its ``finish``; an interrupt in one only asks for the end."""
-    for callback in [on_round] if callable(on_round) else on_round:
+    for callback in _callbacks(on_round):
         told = getattr(callback, "finish", None) if report.finished else callback
         try:
             if told is not None:

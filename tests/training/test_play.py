@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, ClassVar
 
 import pytest
@@ -300,6 +300,31 @@ def test_callbacks_are_told_and_finished_once() -> None:
     one, two = Spy(), Spy()
     play(CircleGan(), Circle(), 3, optimisers=SGD, on_round=[one, two])
     assert one.calls == two.calls == [1, 2, 3] and one.finishes == two.finishes == [True]
+
+
+def test_a_follower_hears_every_turn_while_its_gradients_are_there() -> None:
+    class Follower:
+        def __init__(self) -> None:
+            self.log: list[str] = []
+
+        @contextmanager
+        def follow(self, game: Game) -> Iterator[Callable[[Turn], None]]:
+            def tell(turn: Turn) -> None:
+                assert all(p.grad is not None for p in game.parameters_of(turn.player))
+                self.log.append(turn.player)
+
+            yield tell
+            self.log.append("closed")
+
+        def __call__(self, report: Report) -> None:
+            self.log.append("round")
+
+        def finish(self, report: Report) -> None:
+            self.log.append("finished")
+
+    follower = Follower()
+    play(CircleGan(), Circle(), 2, optimisers=SGD, on_round=[lambda report: None, follower])
+    assert follower.log == ["D", "G", "round", "D", "G", "round", "closed", "finished"]
 
 
 def test_cycle_starts_again_and_keeps_its_place() -> None:
