@@ -15,6 +15,7 @@ from torch import Tensor
 
 from lib.data.face_sets import FaceSets, before_and_after
 from lib.data.worlds.world import Batch
+from lib.games import diat
 from lib.games.diat import DIATConfig
 from lib.games.diat_train import load_denoiser, phi_maps, scored, train_enhancement, train_transform
 from lib.games.study import Best, Study, StudyProgress, chosen_variants, continued, run_study
@@ -29,6 +30,7 @@ __all__ = [
     "BASES",
     "MEASURES",
     "SWEEP",
+    "SWEEP_A",
     "VARIANTS",
     "DIATStudyCommand",
     "School",
@@ -40,12 +42,15 @@ __all__ = [
 BASE = "DIAT"
 SWEEP: Mapping[str, float] = {"lambda x 1/4": 0.25, "lambda x 4": 4.0, "lambda x 16": 16.0}
 """Variant -> factor on the base's lambda."""
+SWEEP_A: Mapping[str, float] = {f"DIAT-A, {name}": factor for name, factor in SWEEP.items()}
+"""The same for DIAT-A."""
 
 VARIANTS: Mapping[str, Mapping[str, Any]] = {
     BASE: {},
-    "no identity": {"features": "none"},
+    "no identity": diat.VARIANTS["no identity"],
     **{name: {} for name in SWEEP},
-    "DIAT-A": {"features": "adaptive"},
+    **{name: diat.VARIANTS[name] for name in ("DIAT-A", "DIAT-A, as printed")},
+    **{name: diat.VARIANTS["DIAT-A"] for name in SWEEP_A},
     "a price of changes": {"spare": 5.0},
     "x among D's fakes": {"own": 0.5},
     "plain doublings, no smoothing": {"smooth_up": False, "gamma": 0.0},
@@ -53,13 +58,15 @@ VARIANTS: Mapping[str, Mapping[str, Any]] = {
     "plain doublings, total variation": {"smooth_up": False, "smooth": "tv", "gamma": 3.0},
     "paints anew": {"output": "picture"},
     "paints anew, no identity": {"output": "picture", "features": "none"},
+    "paints anew, longer E": {"output": "picture", "e_rounds": 600},
 }
 """Variant -> what it changes in the config."""
 
 BASES = {name: BASE for name in VARIANTS if name != BASE} | {
+    **{name: "DIAT-A" for name in ("DIAT-A, as printed", *SWEEP_A)},
     "plain doublings, denoiser": "plain doublings, no smoothing",
     "plain doublings, total variation": "plain doublings, no smoothing",
-    "paints anew, no identity": "paints anew",
+    **{name: "paints anew" for name in ("paints anew, no identity", "paints anew, longer E")},
 }
 MEASURES: Mapping[str, Best] = {
     "attribute": "high", "identity": "high", "rank1": "high", "psnr": "high", "artefacts": "low", "sharpness": "one",
@@ -114,7 +121,7 @@ class School:
     def train_and_measure(self, variant: str, seed: int) -> dict[str, float]:
         """Both stages of one variant, on the pictures of this seed."""
         config = replace(self.config, **VARIANTS[variant])
-        config = replace(config, identity=SWEEP.get(variant, 1.0) * config.identity)
+        config = replace(config, identity={**SWEEP, **SWEEP_A}.get(variant, 1.0) * config.identity)
         stream = self.stream(seed)
         phi = phi_maps(config, self.identifier, stage="transform")
         game, _ = train_transform(config, stream, phi, self.f, seed=seed, runtime=self.runtime)

@@ -23,7 +23,7 @@ from lib.losses.diat import artefact_map
 from lib.losses.perceptual import FeatureMaps
 from lib.metrics.identity import FaceIdentifier, identity_scores, load_identifier
 from lib.metrics.reader import AttributeReader, load_reader
-from lib.metrics.translation import translation_scores
+from lib.metrics.translation import painted, translation_scores
 from lib.nn.denoiser import Denoiser
 from lib.nn.diat import FacePipeline, TransformNetwork
 from lib.runtime import RunCard, Runtime, device_name
@@ -177,11 +177,13 @@ def scored(
 
     Returns:
         ``attribute``: share in which the reader reads the new value; ``identity/…`` by the witness, against the
-        originals; all of `lib.metrics.translation.translation_scores` against the true answer; with f ``artefacts``.
+        originals; ``painted`` and ``stray``, the parts of the change that are and are not the true one's; all of
+        `lib.metrics.translation.translation_scores` against the true answer; with f ``artefacts``.
     """
     scores = translation_scores(reader, picture, before, after)
     scores["psnr"] = min(scores["psnr"], _MOST_PSNR)
     scores["attribute"] = scores[f"read/{attribute}"]
+    scores["painted"], scores["stray"] = painted(picture, before["image"], after["image"])
     scores |= identity_scores(witness, picture, before["image"]).as_metrics()
     if f is not None:
         scores["artefacts"] = float(artefact_map(f, picture).mean())

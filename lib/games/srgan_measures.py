@@ -20,7 +20,7 @@ from lib.metrics.diversity import FeatureDistance
 from lib.metrics.features import RandomConvFeatures
 from lib.metrics.fidelity import fid
 from lib.metrics.reconstruction import psnr, ssim
-from lib.metrics.translation import by_scale, sharpness
+from lib.metrics.translation import by_scale, contours, sharpness
 
 __all__ = ["COMPETITORS", "enlarged", "grid", "patches_of", "sr_scores", "sr_table"]
 
@@ -50,8 +50,10 @@ def sr_scores(pictures: Sequence[Tensor], samples: Samples, *, factor: int = FAC
     Returns:
         ``psnr/y``, ``psnr/rgb`` (dB), ``ssim/y``, ``ssim/rgb``: nearness. ``distance``: root mean square difference
         of random-convolution features of the same picture. ``patch_fid``: FID of all patches in these features, 0 for
-        the truth. ``sharpness``: gradient energy over the truth's. ``agreement``: correlation of the finest details
-        with the true ones; an invented texture has sharpness 1 and agreement 0. ``grid``: see `grid`.
+        the truth. Both pool over the picture and hardly ask where an edge is; ``contours`` does, see
+        `lib.metrics.translation.contours`. ``sharpness``: gradient energy over the truth's. ``agreement``: correlation
+        of the finest details with the true ones; an invented texture has sharpness 1 and agreement 0. ``grid``: see
+        `grid`.
     """
     truths = [samples.read(index)["image"] for index in range(len(samples))]
     if len(pictures) != len(truths):
@@ -70,7 +72,8 @@ def sr_table(methods: Mapping[str, Enlarge], samples: Samples, *, factor: int = 
         name: sr_scores(enlarged(G, samples), samples, factor=factor) for name, G in {**COMPETITORS, **methods}.items()
     }
     grain = sum(grid(picture[None], factor) for picture in truth) / len(truth)
-    table["truth"] = {"sharpness": 1.0, "agreement": 1.0, "distance": 0.0, "patch_fid": 0.0, "grid": grain}
+    perfect = {"distance": 0.0, "patch_fid": 0.0, "contours": 1.0, "sharpness": 1.0, "agreement": 1.0}
+    table["truth"] = perfect | {"grid": grain}
     return table
 
 
@@ -109,6 +112,7 @@ def _of_pair(fake: Tensor, true: Tensor, ruler: FeatureDistance, factor: int) ->
             scores[f"{name}/{channel}"] = min(float(value), 100.0)  # JSON has no infinity
     return scores | {
         "distance": float(ruler(fake, true)),
+        "contours": contours(fake, true),
         "sharpness": sharpness(fake, true, everywhere),
         "agreement": by_scale(fake, true, everywhere, scales=1)[0][1],
         "grid": grid(fake, factor),

@@ -17,7 +17,7 @@ from lib.metrics.reader import AttributeReader
 from lib.metrics.reconstruction import psnr
 
 __all__ = [
-    "border", "by_scale", "contours", "dial_error", "explained", "kept", "sharpness", "strangeness",
+    "border", "by_scale", "contours", "dial_error", "explained", "kept", "painted", "sharpness", "strangeness",
     "translation_scores",
 ]  # fmt: skip
 
@@ -60,6 +60,33 @@ def sharpness(picture: Tensor, image: Tensor, mask: Tensor) -> float:
     energy = _energy(image, weight)
     _require_structure(energy)
     return float(_energy(picture, weight) / energy)
+
+
+def painted(picture: Tensor, original: Tensor, truth: Tensor) -> tuple[float, float]:
+    """How much of the true change a picture shows, and how much else it changed.
+
+    The change picture - original is split into its part along truth - original, a share s of it, and the rest, which
+    is at right angles. The squared error is (1 - s)^2 plus the stray, in units of what the copy misses. So a copy
+    has (0, 0) and the truth (1, 0); a paler attribute in the right place has a share below 1 and no stray.
+
+    Args:
+        picture, original, truth: (B, 3, H, W); truth is the same scene with the attribute.
+
+    Returns:
+        The share s, and |rest|^2 / |truth - original|^2, both over all pictures together.
+
+    Raises:
+        MeasureError: the shapes differ, or the truth is the original.
+    """
+    if not picture.shape == original.shape == truth.shape:
+        shapes = ", ".join(str(tuple(each.shape)) for each in (picture, original, truth))
+        raise MeasureError(f"The pictures differ: {shapes}.")
+    done, wanted = picture - original, truth - original
+    length = wanted.square().sum()
+    if float(length) <= _FLAT * wanted.numel():
+        raise MeasureError("The true pictures are the originals; there is no change to paint.")
+    share = (done * wanted).sum() / length
+    return float(share), float((done - share * wanted).square().sum() / length)
 
 
 def border(labels: Tensor, classes: list[int]) -> Tensor:

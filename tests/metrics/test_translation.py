@@ -17,6 +17,7 @@ from lib.metrics.translation import (
     dial_error,
     explained,
     kept,
+    painted,
     sharpness,
     strangeness,
     translation_scores,
@@ -176,6 +177,23 @@ def test_regions_must_be_shown_and_fit() -> None:
         explained(image, image, labels == 7)
     with pytest.raises(MeasureError, match="same size"):
         sharpness(image, image, (labels == 0)[:, :8])
+
+
+def test_the_share_of_the_true_change_that_was_painted() -> None:
+    """Pale glasses in the right place have a share and no stray; a change elsewhere is all stray; both by hand."""
+    original, _ = scene()
+    truth, beside = original.clone(), torch.zeros_like(original)
+    truth[:, :, 4:8] += 0.5
+    beside[:, :, 20:22] = 0.5  # half as many pixels, changed as much
+    for share, stray in ((0.0, 0.0), (0.3, 0.0), (1.0, 0.0), (1.4, 0.0), (0.0, 0.5), (0.7, 0.5), (-0.2, 0.5)):
+        picture = original + share * (truth - original) + (beside if stray else 0.0)
+        assert painted(picture, original, truth) == pytest.approx((share, stray), abs=1e-5)
+        error = (picture - truth).square().sum() / (original - truth).square().sum()
+        assert float(error) == pytest.approx((1 - share) ** 2 + stray, abs=1e-5)
+    with pytest.raises(MeasureError, match="no change to paint"):
+        painted(original, truth, truth)
+    with pytest.raises(MeasureError, match="differ"):
+        painted(original[:1], original, truth)
 
 
 @pytest.mark.parametrize("measure", [explained, sharpness])

@@ -322,6 +322,10 @@ def test_the_measures_know_blur_noise_and_truth() -> None:
     assert table["bicubic"]["sharpness"] < 0.9 < table["noisy"]["sharpness"]
     assert table["noisy"]["agreement"] < table["bicubic"]["agreement"] < table["truth itself"]["agreement"] + 1e-6
     assert table["nearest"]["grid"] > 5 * table["truth"]["grid"]
+    # What pools over the picture likes the squares of nearest neighbour; what asks where the edges are does not.
+    assert table["nearest"]["distance"] < table["bicubic"]["distance"]
+    assert table["nearest"]["contours"] < table["bicubic"]["contours"] - 0.05
+    assert table["truth itself"]["contours"] == pytest.approx(table["truth"]["contours"])
 
 
 def test_the_border_is_left_out() -> None:
