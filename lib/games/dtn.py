@@ -77,12 +77,13 @@ class DTNConfig:
     """Everything that is chosen before the training; the defaults are the reimplementations' for digits at 32 px."""
 
     task: Literal["digits", "emoji"] = "digits"  # street numbers -> handwriting, or portraits -> emoji
-    encoder: Literal["conv", "reader", "identity"] = "conv"  # f: trained here, or the trunk of a shipped face network
+    encoder: Literal["conv", "portraits", "reader"] = "conv"  # f: for digits; for portraits; a shipped reader's trunk
     size: int = 32  # px
     f_width: int = 64  # channels of f's first layer, where f is trained here
     code: int = 128  # length of f's answer
     g_width: int = 128  # channels before g's last layer
     g_widest: int = 512  # no layer of g has more
+    doubling: Literal["transposed", "resize"] = "transposed"  # how g's layers grow
     d_width: int = 128  # channels of D's first layer
     d_widest: int = 512  # no layer of D has more
     d_norm: bool = True  # batch norm in D
@@ -100,9 +101,12 @@ class DTNConfig:
     unseen_f: tuple[int, ...] = ()  # and out of f's training
     mirror: bool = False  # mirror half of the pictures; wrong for digits
     pool: int = 50_000  # source pictures drawn once (emoji: of each domain)
+    f_pool: int = 4096  # portraits from which f learns, where the task is emoji
     batch: int = 128  # pictures of each domain in a round
     rounds: int = 20_000  # of the transfer
     lr: float = 1e-3  # Adam with betas 0.5 and 0.999, both players
+    ema: float = 0.0  # decay of g's running average, which is kept in its place; 0: none
+    f_batch: int = 32  # of f's training on portraits; that on digits takes `batch`
     f_rounds: int = 10_000  # of f's training
     f_lr: float = 2e-3  # its peak
 
@@ -122,14 +126,16 @@ class DTNConfig:
 
     @classmethod
     def emoji(cls, *, quick: bool = True, **changes: Any) -> DTNConfig:
-        """Portraits -> emoji at 64 px, with the weights for faces; f is the trunk of a face network that is shipped."""
+        """Portraits -> emoji at 64 px, with the weights for faces; f goes on from a face network that is shipped."""
+        trained = changes.get("encoder", "portraits") == "portraits"
         settings: dict[str, Any] = {
-            "task": "emoji", "encoder": "reader", "size": 64, "code": 128, "const": 100.0, "tid": 1.0, "tv": 0.05,
-            "g_width": 64, "d_width": 128, "mirror": True, "lr": 5e-4,
+            "task": "emoji", "encoder": "portraits", "size": 64, "code": 48 if trained else 128, "const": 100.0,
+            "tid": 1.0, "tv": 0.05, "g_width": 64, "d_width": 128, "mirror": True, "lr": 5e-4, "f_rounds": 600,
         }  # fmt: skip
         # In a small f's features, alpha = 100 paints noise that pleases f alone.
-        small = {"g_width": 12, "g_widest": 96, "d_width": 12, "d_widest": 96, "pool": 640, "batch": 16,
-                 "rounds": 700, "lr": 2e-3, "const": 1.0, "tid": 60.0, "gang": 0.5}  # fmt: skip
+        small = {"g_width": 16, "g_widest": 96, "doubling": "resize", "d_width": 12, "d_widest": 96, "pool": 2048,
+                 "batch": 16, "rounds": 1000, "lr": 3e-3, "const": 3.0, "tid": 60.0, "tv": 6.0, "gang": 0.1,
+                 "ema": 0.99, "f_pool": 3072}  # fmt: skip
         return cls(**settings | (small if quick else {}) | changes)
 
     @classmethod
@@ -165,15 +171,17 @@ class DTNConfig:
         if self.mirror and self.task == "digits":
             raise GameError("A mirrored digit is no digit, or another one; set mirror=False.")
         if (self.task == "digits") != (self.encoder == "conv"):
-            raise GameError("Digits need encoder='conv', which is trained on them; emoji a shipped face network.")
+            raise GameError("Digits need encoder='conv', which is trained on them; emoji 'portraits' or 'reader'.")
 
     def network(self) -> DomainTransferConfig:
         """G's settings."""
         digits = self.task == "digits"
+        kinds: dict[str, Literal["conv", "trunk", "portrait"]]
+        kinds = {"conv": "conv", "portraits": "portrait", "reader": "trunk"}
         return DomainTransferConfig(
-            encoder="conv" if digits else "trunk", size=self.size, f_width=self.f_width if digits else 16,
+            encoder=kinds[self.encoder], size=self.size, f_width=self.f_width if digits else 16,
             code=self.code, channels=1 if digits else 3, g_width=self.g_width, g_widest=self.g_widest,
-            pointwise=not digits,
+            pointwise=not digits, doubling=self.doubling,
         )  # fmt: skip
 
     def learning_rate(self, progress: float) -> float:

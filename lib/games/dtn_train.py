@@ -19,15 +19,16 @@ from lib.data.worlds.digits import handwritten_digits
 from lib.data.worlds.faces import Faces
 from lib.data.worlds.world import Batch, split_generator
 from lib.games.dtn import DTN, Concepts, DTNConfig, build_dtn
+from lib.games.dtn_portraits import train_portrait_concepts
 from lib.games.judge_train import Schooling, school
 from lib.games.reader_train import train_reader
 from lib.games.translator import Translator
 from lib.games.translator_train import TranslatorCommand
 from lib.images import contact_sheet
-from lib.metrics.identity import load_identifier
 from lib.metrics.reader import AttributeReader, ReaderConfig, load_reader
 from lib.nn.dtn import ConceptEncoder, in_colour
 from lib.runtime import RunCard, Runtime, seeded
+from lib.training.ema import EMA
 from lib.training.history import History
 from lib.training.live import ProgressPrinter
 from lib.training.optim import OptimConfig
@@ -64,14 +65,20 @@ def train_concepts(
     )  # fmt: skip
 
 
-def encoder_for(config: DTNConfig) -> nn.Module:
-    """The f of the emoji task: the trunk of a shipped face network, which knows nothing of emoji.
+def encoder_for(
+    config: DTNConfig, *, seed: int = 0, runtime: Runtime | None = None,
+    on_round: Callback | Sequence[Callback] = (),
+) -> nn.Module:  # fmt: skip
+    """The trained f of any task, frozen; that for faces has never seen an emoji.
 
     Raises:
-        CheckpointError: it is not shipped.
+        CheckpointError: the reader of faces, from which f for faces goes on, is not shipped.
     """
-    judge = load_identifier("faces") if config.encoder == "identity" else load_reader("faces")
-    return judge.trunk
+    if config.encoder == "conv":
+        return train_concepts(config, seed=seed, runtime=runtime, on_round=on_round)[0]
+    if config.encoder == "reader":
+        return load_reader("faces").trunk
+    return train_portrait_concepts(config, seed=seed, runtime=runtime, on_round=on_round)[0].trunk
 
 
 def training_stream(
@@ -116,12 +123,13 @@ def train_dtn(
     runtime = runtime or Runtime.detect()
     game = build_dtn(config, f, seed=seed)
     runtime.place(game)  # in place, as for every module
+    ema = EMA(game.G, config.ema) if config.ema else None
     history = play(
         game, stream or training_stream(config, seed=seed, device=runtime.device), config.rounds,
         optimisers=OptimConfig(lr=config.lr), schedule=config.learning_rate, runtime=runtime, budget_s=budget_s,
-        checkpoint=checkpoint, resume=resume, on_round=on_round,
+        ema=ema, checkpoint=checkpoint, resume=resume, on_round=on_round,
     )  # fmt: skip
-    return game, Translator(game.G, Condition("picture"), runtime=runtime), history
+    return game, Translator(game.G if ema is None else ema.module, Condition("picture"), runtime=runtime), history
 
 
 @torch.no_grad()
@@ -180,19 +188,30 @@ def adaptation(
 
 
 def answer_key(count: int, size: int, *, seed: int = 0) -> Batch:
-    """Unseen portraits, ``source``, and the true emoji of each, ``target``; both (count, 3, size, size) in [-1, 1]."""
+    """Unseen portraits, ``source``, and the true emoji of each, ``target``; both (count, 3, size, size) in [-1, 1].
+
+    Besides, the attributes of the people, as `Faces` names them.
+    """
     people = Faces().sample(count, generator=split_generator("test", seed))
     parts = [{name: value[start : start + 32] for name, value in people.items()} for start in range(0, count, 32)]
     worlds = {"source": Faces(), "target": EmojiFaces()}
-    return {name: torch.cat([world.render(part, size)["image"] for part in parts]) for name, world in worlds.items()}
+    drawn = {name: torch.cat([world.render(part, size)["image"] for part in parts]) for name, world in worlds.items()}
+    return {**drawn, **{name: people[name] for name in Faces.attributes}}
 
 
-def measure_emoji(translator: Translator, pairs: Mapping[str, Tensor], *, batch: int = 64) -> dict[str, float]:
+def measure_emoji(
+    translator: Translator, pairs: Mapping[str, Tensor], reader: AttributeReader | None = None, *, batch: int = 64
+) -> dict[str, float]:
     """How near each translated portrait is to its true emoji, and whether it can be told by it.
+
+    Args:
+        pairs: as `answer_key` gives them.
+        reader: of emoji; it took part in no training here.
 
     Returns:
         ``l1``, and ``l1/mean`` of the mean emoji; ``rank``: the median place, in [0, 1], of the true emoji among all by
-        pixel distance (0: first, 1/2: chance); ``rank1``: how often it is the first.
+        pixel distance (0: first, 1/2: chance); ``rank1``: how often it is the first; with a reader ``read/hat`` and so
+        on: how often it reads the person's attribute in the painting.
     """
     truth = pairs["target"]
     painted = torch.cat([translator.paint(part).cpu() for part in pairs["source"].split(batch)])
@@ -203,6 +222,7 @@ def measure_emoji(translator: Translator, pairs: Mapping[str, Tensor], *, batch:
         "l1/mean": float((truth.mean(dim=0) - truth).abs().mean()),
         "rank": float(place.double().median() / max(len(truth) - 1, 1)),
         "rank1": float((place == 0).double().mean()),
+        **({} if reader is None else {f"read/{k}": v for k, v in reader.scores(painted, pairs).accuracy.items()}),
     }
 
 
@@ -214,8 +234,8 @@ class DTNCommand(TranslatorCommand):
     """street numbers -> handwriting, or portraits -> emoji"""
     variant: str = "DTN"
     """a name in lib.games.dtn.ABLATION or UNSEEN"""
-    encoder: Literal["reader", "identity"] = "reader"
-    """emoji only: what f has learned, attributes or persons"""
+    encoder: Literal["portraits", "reader"] = "portraits"
+    """emoji only: f learns to look past the manner of painting, or is the trunk of the reader of faces as it is"""
 
     def config(self) -> DTNConfig:
         """The settings of the training."""
@@ -233,24 +253,21 @@ def main(config: DTNCommand) -> int:
     chosen.check()
     name, digits = f"dtn_{chosen.task}", chosen.task == "digits"
     # Before the training: a missing judge is no news for the end of it.
-    reader = load_reader("digits") if digits else None
+    reader = load_reader("digits" if digits else "emoji")
     options: dict[str, Any] = config.play_options()
     with RunCard(name, seed=config.seed, device=runtime.device, dtype=runtime.dtype) as card:
-        f = (
-            train_concepts(chosen, seed=config.seed, runtime=runtime, on_round=ProgressPrinter(title="f"))[0]
-            if digits else encoder_for(chosen)
-        )  # fmt: skip
+        f = encoder_for(chosen, seed=config.seed, runtime=runtime, on_round=ProgressPrinter(title="f"))
         _, translator, history = train_dtn(
             chosen, f, seed=config.seed, runtime=runtime, on_round=ProgressPrinter(title=f"DTN, {chosen.task}"),
             **options,
         )  # fmt: skip
-    if reader is not None:
+    if digits:
         test = street_digits(config.pairs, chosen.size, split="test")
         scores = measure_digits(translator, reader, test)
         pairs: Mapping[str, Tensor] = {"source": _floats(test["image"])}
     else:
         pairs = answer_key(config.pairs, chosen.size)
-        scores = measure_emoji(translator, pairs)
+        scores = measure_emoji(translator, pairs, reader)
     domains = "street numbers to handwriting" if digits else "portraits to emoji"
     data = f"{domains} at {chosen.size} px; measured on {config.pairs} test pictures"
     config.publish(name, translator, chosen, data=data, scores=scores, history=history, card=card)

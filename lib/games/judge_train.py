@@ -25,7 +25,7 @@ from lib.training.streams import Stream
 __all__ = ["Drawn", "JudgeCommand", "Schooling", "drawn_stream", "drawn_test", "judge_card", "school", "world_of"]
 
 Judge = TypeVar("Judge", bound=nn.Module)
-Drawn = Literal["street", "faces", "facades"]
+Drawn = Literal["street", "faces", "facades", "emoji"]
 HELD_OUT = 512  # test pictures of a drawn world
 
 
@@ -119,6 +119,10 @@ def world_of(name: Drawn) -> tuple[World, Mapping[str, int]]:
         from lib.data.worlds.faces import Faces
 
         return Faces(), {"gaze": 2, "pose": 2, "light": 2}
+    if name == "emoji":
+        from lib.data.emoji_faces import EmojiFaces
+
+        return EmojiFaces(), {}
     from lib.data.worlds.facades import Facades
 
     return Facades(), {}

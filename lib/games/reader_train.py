@@ -66,8 +66,8 @@ def train_reader(
 class ReaderCommand(JudgeCommand):
     """Train the reader of a world; write its weights and its card with the accuracy on held-out pictures."""
 
-    world: Literal["digits", "street", "faces", "facades"]
-    """digits (real handwritten ones), street (drawn numbers), faces or facades"""
+    world: Literal["digits", "street", "faces", "facades", "emoji"]
+    """digits (real handwritten ones), street (drawn numbers), faces, facades or emoji"""
 
 
 def main(config: ReaderCommand) -> int:
@@ -118,6 +118,8 @@ def _drawn(command: ReaderCommand, device: torch.device) -> _Subject:
     config, mirror = ReaderConfig(command.world, world.attributes, parameters, width=16), tuple(parameters)
     if command.world == "street":  # its walls and plates are not asked for
         config = ReaderConfig("street", {"digit": world.attributes["digit"]}, size=32)
+    if command.world == "emoji":  # flat and all at one place: a small reader will do
+        config = replace(config, size=32, width=8, features=64)
     keys = ("image", *config.attributes, *config.parameters)
     return _Subject(
         config,

@@ -25,6 +25,7 @@ __all__ = [
     "ConceptEncoder",
     "DomainTransfer",
     "DomainTransferConfig",
+    "PortraitEncoder",
     "in_colour",
 ]
 
@@ -35,7 +36,7 @@ START = 4  # side of g's first and D's last feature map, px
 class DomainTransferConfig:
     """The size of G; the defaults are for 32 px digits."""
 
-    encoder: Literal["conv", "trunk"] = "conv"  # f: a `ConceptEncoder`, or the trunk of one of the book's judges
+    encoder: Literal["conv", "trunk", "portrait"] = "conv"  # f: `ConceptEncoder`, a judge's trunk, `PortraitEncoder`
     size: int = 32  # px, of both domains; a power of two from 16 on
     f_width: int = 64  # channels of f's first layer
     code: int = 128  # length of f's answer
@@ -43,6 +44,7 @@ class DomainTransferConfig:
     g_width: int = 128  # channels before g's last layer; each layer before has twice as many
     g_widest: int = 512  # but not more than so many
     pointwise: bool = False  # a 1 x 1 convolution after each doubling, the paper's for faces
+    doubling: Literal["transposed", "resize"] = "transposed"  # how g grows: learned, or each pixel four times
 
 
 class ConceptEncoder(nn.Module):
@@ -75,11 +77,29 @@ class ConceptEncoder(nn.Module):
         return logits.float()
 
 
+class PortraitEncoder(ResidualTrunk):
+    """f for faces: the trunk of a judge, and behind it a code too narrow for what no answer needs.
+
+    Pictures (B, 3, size, size) -> codes (B, code) in [-1, 1].
+
+    Args:
+        size, width, features: of the trunk.
+        code: length of the code.
+    """
+
+    def __init__(self, size: int, *, width: int = 16, features: int = 128, code: int = 48) -> None:
+        super().__init__(size, width=width, features=features)
+        self.narrow = nn.Linear(features, code)
+
+    def forward(self, image: Tensor) -> Tensor:
+        return torch.tanh(self.narrow(super().forward(image)))
+
+
 class CodeDecoder(nn.Module):
     """g: codes (B, code) -> pictures (B, channels, size, size) in [-1, 1].
 
     Args:
-        config: `code`, `channels`, `size`, `g_width`, `g_widest` and `pointwise` of it.
+        config: `code`, `channels`, `size`, `g_width`, `g_widest`, `pointwise` and `doubling` of it.
     """
 
     def __init__(self, config: DomainTransferConfig) -> None:
@@ -89,10 +109,10 @@ class CodeDecoder(nn.Module):
         self.start = nn.ConvTranspose2d(c.code, widths[0], START, bias=False)
         layers: list[nn.Module] = [nn.BatchNorm2d(widths[0]), nn.ReLU()]
         for before, after in pairwise(widths):
-            layers += [_doubling(before, after, bias=False), nn.BatchNorm2d(after), nn.ReLU()]
+            layers += [_doubling(c, before, after, bias=False), nn.BatchNorm2d(after), nn.ReLU()]
             if c.pointwise:
                 layers += [nn.Conv2d(after, after, 1, bias=False), nn.BatchNorm2d(after), nn.ReLU()]
-        self.layers = nn.Sequential(*layers, _doubling(widths[-1], c.channels, bias=True))
+        self.layers = nn.Sequential(*layers, _doubling(c, widths[-1], c.channels, bias=True))
         self.apply(dcgan_init)
 
     def forward(self, code: Tensor) -> Tensor:
@@ -176,6 +196,8 @@ def encoder_of(config: DomainTransferConfig) -> nn.Module:
     """The untrained f of a config."""
     if config.encoder == "trunk":
         return ResidualTrunk(config.size, width=config.f_width, features=config.code)
+    if config.encoder == "portrait":
+        return PortraitEncoder(config.size, width=config.f_width, code=config.code)
     return ConceptEncoder(config.size, width=config.f_width, code=config.code)
 
 
@@ -184,8 +206,14 @@ def in_colour(x: Tensor) -> Tensor:
     return x.expand(-1, 3, -1, -1) if x.shape[1] == 1 else x
 
 
-def _doubling(before: int, after: int, *, bias: bool) -> nn.ConvTranspose2d:
-    """4 x 4 at stride 2: no checkerboard. The reimplementations have 3 x 3 for digits, 4 x 4 for faces."""
+def _doubling(config: DomainTransferConfig, before: int, after: int, *, bias: bool) -> nn.Module:
+    """4 x 4 at stride 2 (the reimplementations have 3 x 3 for digits, 4 x 4 for faces), or a resized 3 x 3.
+
+    A transposed convolution has to learn that the four pixels it makes of one are alike; a repeated pixel is that from
+    the start, which flat colours need.
+    """
+    if config.doubling == "resize":
+        return nn.Sequential(nn.Upsample(scale_factor=2), nn.Conv2d(before, after, 3, padding=1, bias=bias))
     return nn.ConvTranspose2d(before, after, 4, stride=2, padding=1, bias=bias)
 
 

@@ -90,10 +90,20 @@ def test_the_full_profile_has_the_layers_of_the_reimplementations() -> None:
 
 def test_faces_have_a_pointwise_convolution_after_each_doubling() -> None:
     config = DTNConfig.emoji(quick=False).network()
-    assert config.pointwise and config.channels == 3 and config.encoder == "trunk"
+    assert config.pointwise and config.channels == 3 and config.encoder == "portrait"
     with torch.device("meta"):
         g = CodeDecoder(config)
     assert sum(isinstance(layer, nn.Conv2d) and layer.kernel_size == (1, 1) for layer in g.layers) == 3
+
+
+def test_resized_doublings_learn_no_upsampling() -> None:
+    config = DTNConfig.emoji(size=16, code=5, g_width=4, g_widest=8).network()
+    g = CodeDecoder(config)
+    assert config.doubling == "resize"
+    assert [name for name, layer in g.named_modules() if isinstance(layer, nn.ConvTranspose2d)] == ["start"]
+    assert g(torch.zeros(2, 5)).shape == (2, 3, 16, 16)
+    learned = CodeDecoder(replace(config, doubling="transposed"))
+    assert sum(isinstance(layer, nn.ConvTranspose2d) for layer in learned.modules()) == 3
 
 
 def test_any_picture_becomes_one_of_the_targets_size() -> None:
@@ -354,10 +364,27 @@ def test_measures_of_trivial_competitors() -> None:
         def forward(self, x: Tensor) -> Tensor:
             return self.answer.expand(len(x), -1, -1, -1)
 
-    perfect = measure_emoji(Translator(Fixed(pairs["target"]), Condition("picture"), runtime=CPU), pairs)
+    torch.manual_seed(0)
+    config = ReaderConfig("emoji", {"hat": ("none", "hat")}, size=16, width=4, features=8)
+    reader = AttributeReader(config).eval()
+    perfect = measure_emoji(Translator(Fixed(pairs["target"]), Condition("picture"), runtime=CPU), pairs, reader)
+    assert perfect["read/hat"] == reader.scores(pairs["target"], {"hat": pairs["hat"]}).accuracy["hat"]
     assert perfect["l1"] == 0 and perfect["rank"] == 0 and perfect["rank1"] == 1
     flat = measure_emoji(Translator(Fixed(pairs["target"].mean(dim=0)[None]), Condition("picture"), runtime=CPU), pairs)
     assert flat["l1"] == pytest.approx(flat["l1/mean"], rel=1e-4) and flat["rank1"] <= 1 / 6 + 1e-6
+
+
+def test_the_average_of_g_is_what_comes_out() -> None:
+    """With a decay the translator holds the running average, not the last weights."""
+    config = DTNConfig(**TINY)
+    for ema in (0.0, 0.9):
+        chosen = replace(config, ema=ema, rounds=3)
+        f = ConceptEncoder(16, width=4, code=6).eval()
+        game, translator, _ = train_dtn(
+            chosen, f, stream=training_stream(chosen, pictures=PICTURES), runtime=CPU
+        )  # fmt: skip
+        same = torch.equal(translator.G.g.start.weight, game.G.g.start.weight)  # type: ignore[union-attr, arg-type]
+        assert same == (ema == 0)
 
 
 def test_a_classifier_learns_from_the_sources_labels() -> None:
@@ -376,7 +403,7 @@ def test_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert record and (tmp_path / "sheet.png").stat().st_size > 0
     assert Translator.load(tmp_path / "dtn_digits.safetensors", runtime=CPU).G.config.size == 16  # type: ignore[union-attr]
     emoji = replace(command, task="emoji", variant="no L_TID").config()
-    assert emoji.task == "emoji" and emoji.tid == 0 and emoji.encoder == "reader"
+    assert emoji.task == "emoji" and emoji.tid == 0 and emoji.encoder == "portraits"
 
 
 def test_the_emoji_game_is_alive_with_a_judges_trunk() -> None:
