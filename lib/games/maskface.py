@@ -62,6 +62,7 @@ class MaskFaceConfig:
     flat: bool = False  # ours: G paints on top of one colour for each class, which the style chooses
     smooth: bool = False  # ours: G's doublings interpolate
     hearing: float = 1.0  # factor on the first weights from s to AdaIN
+    detail: float = 1.0  # ours: factor on the first weights of what is painted over the flat colours
     latent: int = 16  # length of z
     style: int = 64  # length of s
     mapping: int = 512  # width of S
@@ -69,6 +70,7 @@ class MaskFaceConfig:
     loss: str = "non-saturating"  # a name in lib.losses.adversarial.LOSSES
     r1: float = 1.0  # gamma
     every: int = 1  # R1 acts in every so many rounds, that much more strongly
+    judged: bool = True  # False: no D, and no adversarial term
     reconstruct: float = 1.0  # lambda_sty
     diversity: float = 1.0  # lambda_ds at the start; it falls linearly to 0 at the end
     diversity_form: str = "sensitive"  # a name in lib.losses.diversity.DIVERSITY
@@ -86,12 +88,12 @@ class MaskFaceConfig:
 
     @classmethod
     def quick(cls, **changes: Any) -> MaskFaceConfig:
-        """Under a minute on two cores, 32 px: what the chapter trains before your eyes."""
+        """About a minute on two cores, 32 px: what the chapter trains before your eyes."""
         return cls.shipped(**{"pool": 1200, "rounds": 160, "ema": 0.97} | changes)
 
     @classmethod
     def shipped(cls, **changes: Any) -> MaskFaceConfig:
-        """Ten minutes of one core, 32 px: narrow, on flat colours, and S follows the styles of true faces."""
+        """About ten minutes of a free core, 32 px: narrow, on flat colours; S follows the styles of true faces."""
         settings: dict[str, Any] = {
             "size": 32, "width": 16, "widest": 64, "halvings": 2, "middle": 1, "skips": True, "flat": True,
             "smooth": True, "hearing": 0.5, "style": 16, "mapping": 64, "judge_width": 16, "r1": 2.0, "every": 4,
@@ -130,8 +132,9 @@ class MaskFaceConfig:
         """The settings of the four networks for masks of so many classes."""
         return FaceConfig(
             classes, self.size, self.width, self.widest, self.halvings, plain=self.middle, styled=self.middle,
-            skips=self.skips, flat=self.flat, smooth=self.smooth, hearing=self.hearing, latent=self.latent,
-            style=self.style, mapping=self.mapping, judge_width=self.judge_width, judge_widest=self.widest,
+            skips=self.skips, flat=self.flat, smooth=self.smooth, hearing=self.hearing, detail=self.detail,
+            latent=self.latent, style=self.style, mapping=self.mapping, judge_width=self.judge_width,
+            judge_widest=self.widest,
         )  # fmt: skip
 
     def optimisers(self, game: MaskFace) -> dict[str, Optimizer]:
@@ -191,7 +194,8 @@ class MaskFace(Game):
         layout = self.model.G.encode(m)  # once for both styles
         fake = self.model.G.decode([torch.cat([maps, maps]) for maps in layout], style)
         twice = torch.cat([m, m])
-        yield Turn("D", **self.d_terms(m, x, twice, fake.detach()))
+        if self.config.judged:
+            yield Turn("D", **self.d_terms(m, x, twice, fake.detach()))
         yield Turn("G", **self.g_terms(twice, fake, style, z), **self.true_terms(layout, x))
 
     @equation("10.7", tests="tests/wiring/test_maskface.py::test_the_terms_by_hand")
@@ -207,7 +211,7 @@ class MaskFace(Game):
     def g_terms(self, twice: Tensor, fake: Tensor, style: Tensor, z: Tensor) -> dict[str, Tensor]:
         """Pass as real, show the style, and let two styles look different."""
         c = self.config
-        terms = {"gan": self.loss.fool(self.D(fake, twice))}
+        terms = {"gan": self.loss.fool(self.D(fake, twice))} if c.judged else {}
         if c.reconstruct:
             terms["style"] = c.reconstruct * style_loss(self.model.R(fake), style)
         weight = c.diversity * (1 - self.progress)

@@ -1,8 +1,8 @@
-"""``python -m lib ablate maskface``: who needs whom among the terms, and what each part of ours is worth.
+"""``python -m lib ablate maskface``: what each part of ours is worth.
 
-The first four variants have the terms of the abstract alone (see `lib.games.maskface.TERMS`), without anything of
-ours, and an S as slow as StarGAN v2's; in the fifth S learns half as fast as G. ``ours`` is the profile as it is; the
-variants after it lack one part each.
+``all`` has all the terms of the abstract, without anything of ours, and an S as slow as StarGAN v2's; in ``all, quick
+S`` it learns half as fast as G. ``ours`` is the profile as it is; the variants after it lack one part each. Who needs
+whom among the abstract's terms, where faces form: `lib.games.maskface_terms`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from lib.data.worlds.world import Batch
-from lib.games.maskface import TERMS, MaskFaceConfig, build_maskface
+from lib.games.maskface import MaskFaceConfig, build_maskface
 from lib.games.maskface_measures import EDITS, Judges, measure
 from lib.games.maskface_train import MASKS, held_out_faces, train_maskface
 from lib.games.study import Best, Study, StudyProgress, chosen_variants, continued, run_study
@@ -32,9 +32,12 @@ __all__ = [
     "BASES",
     "MEASURES",
     "OURS",
+    "PARTS",
     "VARIANTS",
     "MaskFaceStudyCommand",
+    "Plan",
     "code_gap",
+    "conduct",
     "main",
     "study_maskface",
     "verdicts",
@@ -45,7 +48,7 @@ BARE: Mapping[str, Any] = {"rebuild": 0.0, "follow": 0.0, "flat": False, "s_lr":
 """Nothing of ours in the losses, no flat colours, and S as slow as StarGAN v2's."""
 
 VARIANTS: Mapping[str, Mapping[str, Any]] = {
-    **{name: {**BARE, **changes} for name, changes in TERMS.items()},
+    "all": BARE,
     "all, quick S": {name: value for name, value in BARE.items() if name != "s_lr"},
     OURS: {},
     "no follow": {"follow": 0.0},
@@ -55,18 +58,37 @@ VARIANTS: Mapping[str, Mapping[str, Any]] = {
 }
 """Variant -> changes of the config."""
 
-BASES = {name: OURS for name in VARIANTS if name != OURS} | {
-    name: "all" for name in (*TERMS, "all, quick S") if name != "all"
-}
+BASES = {name: OURS for name in VARIANTS if name != OURS} | {"all, quick S": "all"}
 MEASURES: Mapping[str, Best] = {
     "fid": "low", "variety": "one", "miou": "high", "style": "low", "spoiled": "low", "codes": "low", "hit": "high",
     "leak": "low", "swap": "high",
 }  # fmt: skip
 
 
+@dataclass(frozen=True)
+class Plan:
+    """What a study of this game trains.
+
+    Attributes:
+        name: of the study.
+        variants: name -> changes of the config.
+        bases: name -> the variant that it is compared with.
+    """
+
+    name: str
+    variants: Mapping[str, Mapping[str, Any]]
+    bases: Mapping[str, str]
+
+
+PARTS = Plan("maskface", VARIANTS, BASES)
+
+Look = Callable[[str, int, FaceModel, Batch], object]
+"""Called with variant, seed, the trained model and the test faces."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class MaskFaceStudyCommand(StudyCommand):
-    """Train the four networks with each choice of terms, and without each part of ours; measure."""
+    """Train the four networks with the abstract's terms alone, as we do, and without each part of ours; measure."""
 
     seeds: tuple[int, ...] = (0, 1)
     """one training of each variant for each seed"""
@@ -83,30 +105,36 @@ class MaskFaceStudyCommand(StudyCommand):
 
 def main(config: MaskFaceStudyCommand) -> int:
     """Run the command."""
+    return conduct(config, PARTS, "maskface")
+
+
+def conduct(config: MaskFaceStudyCommand, plan: Plan, word: str, *, look: Look | None = None) -> int:
+    """Run ``python -m lib ablate WORD``."""
     chosen, runtime, known = config.settings(), Runtime.detect(config.device), config.known()
     judges = Judges(load_parser("faces"), load_reader("faces"))
-    command = config.shell("maskface", "--rounds", str(chosen.rounds), "--faces", str(config.faces))
+    command = config.shell(word, "--rounds", str(chosen.rounds), "--faces", str(config.faces))
 
     def run(report: Callable[[StudyProgress], object]) -> Study:
         return study_maskface(
-            chosen, judges, seeds=config.seeds, variants=config.variants, faces=config.faces, known=known,
-            command=command, runtime=runtime, on_progress=report,
+            chosen, judges, plan=plan, seeds=config.seeds, variants=config.variants, faces=config.faces, known=known,
+            command=command, runtime=runtime, on_progress=report, look=look,
         )  # fmt: skip
 
     return config.conduct(run)
 
 
 def study_maskface(
-    config: MaskFaceConfig, judges: Judges, *, seeds: Sequence[int] = (0, 1), variants: Sequence[str] = (),
-    faces: int = 128, known: Study | None = None, command: str = "", runtime: Runtime | None = None,
-    on_progress: Callable[[StudyProgress], object] | None = None,
+    config: MaskFaceConfig, judges: Judges, *, plan: Plan = PARTS, seeds: Sequence[int] = (0, 1),
+    variants: Sequence[str] = (), faces: int = 128, known: Study | None = None, command: str = "",
+    runtime: Runtime | None = None, on_progress: Callable[[StudyProgress], object] | None = None,
+    look: Look | None = None,
 ) -> Study:  # fmt: skip
     """Train and measure every variant with every seed, always on `faces` test faces.
 
     Raises:
         StudyError: there is no such variant, or ``known`` is of another config.
     """
-    chosen = chosen_variants(variants, VARIANTS)
+    chosen = chosen_variants(variants, plan.variants)
     runtime = runtime or Runtime.detect()
     asked, others = (held_out_faces(config, faces, seed=seed) for seed in (0, 1))
 
@@ -114,12 +142,16 @@ def study_maskface(
         return verdicts(model.cpu().eval(), asked, others, judges, always=config.always)
 
     def train_and_measure(variant: str, seed: int) -> dict[str, float] | None:
-        model, history = train_maskface(replace(config, **VARIANTS[variant]), seed=seed, runtime=runtime)
-        return None if history.interrupted else judged(model)[0]
+        model, history = train_maskface(replace(config, **plan.variants[variant]), seed=seed, runtime=runtime)
+        if history.interrupted:
+            return None
+        if look is not None:
+            look(variant, seed, model.cpu(), asked)
+        return judged(model)[0]
 
     untrained, truth = judged(build_maskface(MASKS.channels, config).model)
     study = Study(
-        "maskface", asdict(config) | {"faces": faces}, MEASURES, BASES,
+        plan.name, asdict(config) | {"faces": faces}, MEASURES, plan.bases,
         references={"truth": truth, "untrained": untrained},
     )  # fmt: skip
     return run_study(

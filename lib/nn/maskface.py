@@ -46,6 +46,7 @@ class FaceConfig:
     flat: bool = False  # ours: G paints on top of one colour for each class, which the style chooses
     smooth: bool = False  # ours: doublings interpolate
     hearing: float = 1.0  # factor on the first weights from s; with less, a short training sees the mask first
+    detail: float = 1.0  # factor on the first weights of what is painted over the flat colours
     latent: int = 16  # length of z
     style: int = 64  # length of s
     mapping: int = 512  # width of S
@@ -107,6 +108,7 @@ class MaskGenerator(nn.Module):
             for norm in self.modules():
                 if isinstance(norm, InstanceNorm) and norm.modulate is not None:
                     norm.modulate.weight *= c.hearing
+            self.paint.weight *= c.detail
             if self.colours is not None:
                 self.colours.weight *= c.hearing
 

@@ -48,6 +48,17 @@ def test_under_the_paint_lies_one_colour_for_each_class(skips: bool) -> None:
             torch.testing.assert_close(picture[sample][:, where], expected)
 
 
+def test_without_detail_a_training_starts_from_flat_colours() -> None:
+    """One colour for each class in each picture; with detail there is more."""
+    spreads = []
+    for detail in (0.0, 0.05, 1.0):
+        G = game(flat=True, detail=detail).model.G
+        mask, style = batch()["condition"], torch.randn(2, 5, generator=seeded(2))
+        with torch.no_grad():
+            spreads.append(float(G(mask, style)[0][:, mask[0, 0].bool()].std(dim=1).mean()))
+    assert spreads[0] < 1e-6 < spreads[1] < 0.2 * spreads[2]
+
+
 def test_smooth_doublings_draw_no_steps() -> None:
     ramp = torch.arange(8.0).expand(1, 1, 8, 8)
     steps = {}
