@@ -210,14 +210,26 @@ COMMANDS = (
     ),
     Command(
         ("ablate", "maskface"),
-        "mask-guided faces with each choice of terms, and without each part of ours",
+        "mask-guided faces with the abstract's terms alone, and without each part of ours",
         "lib.games.maskface_study",
+        "main",
+    ),
+    Command(
+        ("ablate", "maskface-terms"),
+        "mask-guided faces: who needs whom among the terms, with a sheet of pictures",
+        "lib.games.maskface_terms",
         "main",
     ),
     Command(
         ("evaluate", "analogy"),
         "every competitor on the same photos, layouts and scenes with a known answer: one table",
         "lib.baselines.comparison",
+        "main",
+    ),
+    Command(
+        ("evaluate", "gallery"),
+        "pictures by every competitor, for people to rank and to look at",
+        "lib.baselines.gallery",
         "main",
     ),
     Command(

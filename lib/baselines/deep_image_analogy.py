@@ -37,8 +37,12 @@ from lib.losses.perceptual import FeatureMaps
 from lib.runtime import seeded
 
 __all__ = [
-    "DeepAnalogy", "DeepSettings", "Side", "analogy", "blend", "descriptors", "drawn", "invert", "paint", "transfer",
+    "PAPER_LAYERS", "DeepAnalogy", "DeepSettings", "Side", "analogy", "blend", "descriptors", "drawn", "invert",
+    "paint", "transfer",
 ]  # fmt: skip
+
+
+PAPER_LAYERS = ((1, 1), (2, 1), (3, 1), (4, 1), (5, 1))  # (i, j) of VGG-19, fine to coarse
 
 
 @dataclass(frozen=True)
@@ -67,6 +71,13 @@ class DeepSettings:
     label_weight: float = 2.0
     place_weight: float = 1.0
     vote: int = 3
+
+    @classmethod
+    def paper(cls) -> DeepSettings:
+        """For the paper's five layers (`PAPER_LAYERS` of VGG-19): sizes, ranges and weights of the authors' code."""
+        return cls(
+            keep=(0.2, 0.7, 0.8, 0.9), sizes=(5, 5, 3, 3, 3), radii=(4, 4, 6, 6), iterations=(10, 10, 10, 10, 10)
+        )  # fmt: skip
 
     def __post_init__(self) -> None:
         counts = [len(self.sizes), len(self.iterations), len(self.keep) + 1, len(self.radii) + 1]
@@ -129,8 +140,8 @@ def analogy(
         layout: (H, W) class indices.
         target: (H', W') class indices that occur in ``layout``.
         settings: default `DeepSettings()`.
-        features: layers of a chain of modules, fine to coarse; default `photo_maps()`, the book's own. VGG-19:
-            ``vgg19_maps([(1, 1), (2, 1), (3, 1)])``.
+        features: layers of a chain of modules, fine to coarse; default `photo_maps()`, the book's own. As in the paper,
+            where the weights are on disk: settings `DeepSettings.paper()` and ``vgg19_maps(PAPER_LAYERS)``.
         seed: of PatchMatch's guesses.
 
     Raises:

@@ -11,7 +11,7 @@ A term earns its place if its absence moves the number that the term is meant to
     matches         match_error
     fixed_point     fixed_point_gap, identity_error
 
-The pictures are those of the generator alone, not refined: refinement descends the patch coherence once more
+The pictures are those of the generator alone: corrected matches build the picture of patches of the photo
 and would hide what the training did.
 
 The variants `paper...` go the paper's way: the features of the unmoved photo are modulated, nothing is copied to

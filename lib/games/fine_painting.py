@@ -28,7 +28,7 @@ from lib.losses.patch_match import MatchSearch
 from lib.losses.refine import follow_matches
 from lib.nn.alignment import copy_along
 
-__all__ = ["paint_fine", "with_detail"]
+__all__ = ["enlarged", "paint_fine", "with_detail"]
 
 _CLOSE_BY = MatchSearch(size=5, iterations=1, steps=(1,), radius=2)  # what goes where was decided at the small size
 
@@ -62,7 +62,7 @@ def paint_fine(
         return with_detail(small.image.float(), copied, small.gate)[0].clamp(-1, 1)
     known = analogist.image.unsqueeze(0), analogist.layout.one_hot(device)
     followed = follow_matches(small.image.float(), known[0], asked.one_hot(device), known[1], small.aligned.grid)
-    grid = _enlarged(followed.grid, factor)
+    grid = enlarged(followed.grid, factor)
     copied = F.grid_sample(large, grid, mode="bicubic", padding_mode="border", align_corners=False)
     picture = with_detail(followed.image, copied, small.gate)
     return follow_matches(picture, large, wanted, source, grid, _CLOSE_BY, sweeps=1).image[0].clamp(-1, 1)
@@ -87,7 +87,7 @@ def with_detail(small: Tensor, copied: Tensor, gate: Tensor) -> Tensor:
     return base + trust * (copied - below)
 
 
-def _enlarged(grid: Tensor, factor: int) -> Tensor:
+def enlarged(grid: Tensor, factor: int) -> Tensor:
     """A grid (1, H, W, 2) for pixels cut into ``factor`` x ``factor`` smaller ones, which move as the pixel did."""
     height, width = grid.shape[1:3]
     home = identity_grid(height, width, grid.device)

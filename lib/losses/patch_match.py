@@ -27,6 +27,7 @@ from lib.losses.patches import nearest_patches
 __all__ = ["Field", "MatchSearch", "exhaustive", "patch_match", "patch_rows", "random_field", "take", "vote"]
 
 _SIDES = ((-1, 0), (1, 0), (0, -1), (0, 1))  # dy, dx
+_PIECE = 4096  # patches compared at once: a few megabytes, which stay in a processor's cache
 
 
 @dataclass(frozen=True)
@@ -185,8 +186,10 @@ class _Matcher:
         self.flat = self.keys.flatten(0, 1)
 
     def field(self, place: Tensor) -> Field:
-        rows = self.flat.index_select(0, (place.flatten(1) + self.first).flatten()).view_as(self.queries)
-        return Field(place, (self.queries - rows).square().mean(dim=2).view_as(place))
+        found = (place.flatten(1) + self.first).flatten()
+        pairs = zip(self.queries.flatten(0, 1).split(_PIECE), found.split(_PIECE), strict=True)
+        distance = [(asked - self.flat.index_select(0, rows)).square_().mean(dim=1) for asked, rows in pairs]
+        return Field(place, torch.cat(distance).view_as(place))
 
     def better(self, field: Field, y: Tensor, x: Tensor) -> Field:
         """Keep of each pixel's match and the guess what is nearer."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -13,9 +12,7 @@ from lib.book.equations import equation
 from lib.data.augment import identity_grid
 from lib.losses.patch_match import MatchSearch, patch_match, vote
 from lib.losses.patches import (
-    append_labels,
     check_images,
-    downsample,
     extract_patches,
     guide_channels,
     nearest_patches,
@@ -23,99 +20,42 @@ from lib.losses.patches import (
 )
 from lib.runtime import seeded
 
+_BALLOT = 3  # px, the side of the patches that vote; smaller is sharper
+
 
 @torch.no_grad()
 @equation("12.16", tests="tests/equations/test_patches.py::test_refinement_never_raises_the_objective")
-def patch_refine(
-    image: Tensor,
-    source: Tensor,
-    *,
-    sizes: Sequence[int] = (5,),
-    levels: Sequence[int] = (2, 1),
-    iterations: int = 4,
-    stride: int = 2,
-    completeness: float = 1.0,
-    power: float = 2.0,
-    image_layout: Tensor | None = None,
-    source_layout: Tensor | None = None,
-    label_weight: float = 0.0,
-) -> Tensor:
-    """Pull an image onto the patches of a source by expectation maximisation, coarse to fine.
+def patch_refine(image: Tensor, source: Tensor, *, size: int = 5, iterations: int = 4, power: float = 2.0) -> Tensor:
+    """Pull an image onto the patches of a source by expectation maximisation (12.16).
 
     E-step: every patch finds its nearest source patch. M-step: every pixel becomes the weighted mean of what
     the matched patches that cover it say, which is the least-squares optimum for fixed matches. With power 2
-    and stride 1 no step can raise ``patch_coherence(..., distance="squared")`` at its level. A coarse level
-    hands its *change* to the next one, so finer detail is not lost and ``patch_refine(photo, photo)`` is the
-    photo.
+    no step can raise ``patch_coherence(..., distance="squared")``.
 
-    Without ``completeness`` a blurred start drifts to the dullest patches of the source, which cover anything
-    cheaply: coherence is content with a grey zebra.
-
-    Papers: texture optimisation (Kwatra et al., SIGGRAPH 2005) for the two steps and the power;
-    bidirectional similarity (Simakov et al., CVPR 2008) for the votes of the source.
+    Paper: texture optimisation (Kwatra et al., SIGGRAPH 2005).
 
     Args:
         image: (B, 3, H, W) in [-1, 1], the start, e.g. the output of a generator.
         source: (1, 3, h, w) or (B, 3, h, w); any size.
-        sizes: patch sides in pixels; several sizes vote together.
-        levels: downsampling factors, coarse to fine; end with 1.
-        iterations: E- and M-steps per level.
-        stride: step between the patches that vote; at most the smallest size.
-        completeness: weight of the reverse vote, in which every source patch asks for a place in the image.
-        power: minimise sum d^power by reweighting; 2 is the plain mean, 0.8 trusts good matches more.
-        image_layout, source_layout, label_weight: guide the match as in ``patch_coherence``.
+        size: side of a patch in pixels.
+        iterations: E- and M-steps.
+        power: q, minimise sum d^q by reweighting; 2 is the plain mean, 0.8 trusts good matches more.
 
     Returns:
         (B, 3, H, W) float32.
 
     Raises:
-        ValueError: as ``patch_coherence``, or the stride leaves pixels without a vote.
+        ValueError: as `lib.losses.patches.patch_coherence`.
     """
-    check_images(image, source, sizes, levels)
-    if not 1 <= stride <= min(sizes):
-        raise ValueError(f"stride must be between 1 and the smallest size {min(sizes)}, got {stride}.")
-    guide_i, guide_s = guide_channels(image, source, image_layout, source_layout, label_weight)
-    result = image.float()
-    for level in levels:
-        start, src = downsample(result, level), downsample(source.float(), level)
-        gi = None if guide_i is None else downsample(guide_i, level)
-        gs = None if guide_s is None else downsample(guide_s, level)
-        refined = start
-        for _ in range(iterations):
-            ballots = [_ballot(refined, src, gi, gs, s, stride, completeness, power) for s in sizes]
-            votes, weights = (torch.stack(parts).sum(dim=0) for parts in zip(*ballots, strict=True))
-            refined = votes / weights
-        change = refined - start
-        if level > 1:
-            change = F.interpolate(change, size=result.shape[2:], mode="bilinear", align_corners=False)
-        result = result + change
-    return result
-
-
-def _ballot(
-    image: Tensor, source: Tensor, guide_i: Tensor | None, guide_s: Tensor | None,
-    size: int, stride: int, completeness: float, power: float,
-) -> tuple[Tensor, Tensor]:  # fmt: skip
-    """E-step for one patch size: sums of votes (B, C, H, W) and of their weights (B, 1, H, W)."""
-    batch, shape = image.shape[0], (image.shape[2], image.shape[3])
-    here, there = extract_patches(image, size), extract_patches(source, size)
-    search_here, search_there = here, there
-    if guide_i is not None and guide_s is not None:
-        search_here = append_labels(here, extract_patches(guide_i, size))
-        search_there = append_labels(there, extract_patches(guide_s, size))
-    rows = covering_rows(*shape, size, stride, image.device)
-    squared, found = nearest_patches(search_here.index_select(1, rows), search_there)
-    weight = _reweight(squared, power) / len(rows)
-    said = take_patches(there, found)
-    votes, weights = vote_patches(said, weight, rows.expand(batch, -1), shape, size)
-    if completeness:
-        rows = covering_rows(source.shape[2], source.shape[3], size, stride, image.device)
-        asking = search_there.index_select(1, rows).expand(batch, -1, -1)
-        squared, found = nearest_patches(asking, search_here)
-        weight = completeness * _reweight(squared, power) / len(rows)
-        more = vote_patches(there.index_select(1, rows).expand(batch, -1, -1), weight, found, shape, size)
-        votes, weights = votes + more[0], weights + more[1]
-    return votes, weights
+    check_images(image, source, (size,), (1,))
+    shape, there, image = (image.shape[2], image.shape[3]), extract_patches(source.float(), size), image.float()
+    for _ in range(iterations):
+        here = extract_patches(image, size)
+        squared, found = nearest_patches(here, there)
+        rows = torch.arange(here.shape[1], device=here.device).expand(len(here), -1)
+        votes, weights = vote_patches(take_patches(there, found), _reweight(squared, power), rows, shape, size)
+        image = votes / weights
+    return image
 
 
 class Followed(NamedTuple):
@@ -136,7 +76,6 @@ def follow_matches(
     search: MatchSearch | None = None,
     *,
     sweeps: int = 2,
-    ballot: int = 3,
     label_weight: float = 1.0,
 ) -> Followed:
     """Correct known matches pixel by pixel, and let the patches that they find vote for the picture (12.19).
@@ -153,7 +92,6 @@ def follow_matches(
         grid: (B, H, W, 2), where each pixel of the image came from; default the same place.
         search: of each sweep; default two iterations with patches of 5 px and random guesses up to 4 px away.
         sweeps: how often matches and picture are found anew.
-        ballot: side of the patches that vote; smaller is sharper.
         label_weight: what a pixel of a wrong class costs; a pixel of the opposite colour costs 3.
 
     Raises:
@@ -175,7 +113,7 @@ def follow_matches(
     for _ in range(sweeps):
         queries = torch.cat([picture / 2, scale * image_layout], dim=1)
         place = patch_match(queries, keys, search, generator=seeded(0), start=place).place
-        picture = vote(photo, place, ballot)
+        picture = vote(photo, place, _BALLOT)
     found = torch.stack([(2 * (place % width) + 1) / width - 1, (2 * (place // width) + 1) / height - 1], dim=3)
     return Followed(picture, found)
 

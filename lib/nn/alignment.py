@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 import torch
@@ -71,27 +72,34 @@ class LayoutMatcher(nn.Module):
             target_features, source_features: outputs of the `LayoutEncoder`.
             target, source: the one-hot layouts (B, K, H, W).
         """
-        with torch.autocast(target.device.type, enabled=False):  # positions need float32
-            shares = [F.avg_pool2d(layout.float(), CELL) for layout in (target, source)]
-            query = self._descriptors(target_features).flatten(2).transpose(1, 2)  # (B, T, dim)
-            key = self._descriptors(source_features).flatten(2)  # (B, dim, S)
-            distance_query, distance_key = self._distance_factors(*shares)
-            # Every part of the logits is a product of something of t and something of s: one matrix product.
-            left = [query * self.log_sharpness.exp(), distance_query]
-            left.append(self.class_penalty * shares[0].flatten(2).sqrt().transpose(1, 2))
-            right = [key, distance_key, shares[1].flatten(2).sqrt()]
-            return torch.bmm(torch.cat(left, dim=2), torch.cat(right, dim=1)) - self.class_penalty
+        return self.match(self.queries(target_features, target), self.keys(source_features, source))
 
-    def _distance_factors(self, target: Tensor, source: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, T, 5) and (B, 5, S), whose product is -stay_x (x_t - x_s)^2 - stay_y (y_t - y_s)^2."""
-        here, there = (
-            identity_grid(share.shape[-2], share.shape[-1], share.device).flatten(0, 1) for share in (target, source)
-        )
-        stay = target.flatten(2).transpose(1, 2) @ F.softplus(self.stay)  # (B, T, 2)
-        alone = (-stay * here.square()).sum(dim=2, keepdim=True)
-        query = torch.cat([alone, 2 * stay * here, -stay], dim=2)
-        key = torch.cat([torch.ones_like(there[:, :1]), there, there.square()], dim=1).T
-        return query, key.expand(target.shape[0], -1, -1)
+    # Every part of the logits is a product of something of t and something of s: one matrix product.
+
+    def match(self, queries: Tensor, keys: Tensor) -> Tensor:
+        """The logits (B, T, S) from what `queries` and `keys` say about the two layouts."""
+        with torch.autocast(queries.device.type, enabled=False):  # positions need float32
+            return torch.bmm(queries, keys.expand(len(queries), -1, -1)) - self.class_penalty
+
+    def queries(self, features: list[Tensor], target: Tensor) -> Tensor:
+        """(B, T, dim + 5 + K): the half of the logits that the target layout decides."""
+        with torch.autocast(target.device.type, enabled=False):
+            shares = F.avg_pool2d(target.float(), CELL)
+            described = self._descriptors(features).flatten(2).transpose(1, 2) * self.log_sharpness.exp()
+            here = identity_grid(shares.shape[-2], shares.shape[-1], shares.device).flatten(0, 1)
+            mixture = shares.flatten(2).transpose(1, 2)  # (B, T, K)
+            stay = mixture @ F.softplus(self.stay)  # (B, T, 2)
+            alone = (-stay * here.square()).sum(dim=2, keepdim=True)
+            return torch.cat([described, alone, 2 * stay * here, -stay, self.class_penalty * mixture.sqrt()], dim=2)
+
+    def keys(self, features: list[Tensor], source: Tensor) -> Tensor:
+        """(B, dim + 5 + K, S): the half of the logits that the source layout decides, the same for every target."""
+        with torch.autocast(source.device.type, enabled=False):
+            shares = F.avg_pool2d(source.float(), CELL)
+            there = identity_grid(shares.shape[-2], shares.shape[-1], shares.device).flatten(0, 1)
+            distance = torch.cat([torch.ones_like(there[:, :1]), there, there.square()], dim=1).T
+            described = self._descriptors(features).flatten(2)
+            return torch.cat([described, distance.expand(len(shares), -1, -1), shares.flatten(2).sqrt()], dim=1)
 
     def _descriptors(self, features: list[Tensor]) -> Tensor:
         """(B, dim, H/4, W/4), unit length. Position is part of it: sky belongs high, grass low."""
@@ -120,14 +128,23 @@ def neighbourhood_consensus(
     Returns:
         (B, T, S) logits without gradient.
     """
-    batch, (ht, wt), (hs, ws) = logits.shape[0], target_size, source_size
-    current = logits
-    for _ in range(iterations):
-        belief = current.softmax(dim=2).view(batch, ht, wt, hs, ws)
-        belief = _widened(_widened(belief, 3), 4)  # one cell of slack
-        votes = _diagonal_sum(_diagonal_sum(belief, 1, 3), 2, 4)  # separable: rows, then columns
-        current = logits + weight * torch.log(votes.view_as(logits) / 9 + 1e-3)
-    return current
+    if not iterations:
+        return logits
+    first = logits.softmax(dim=2)
+    votes = _votes(first, target_size, source_size)
+    for _ in range(iterations - 1):
+        # The softmax of logits + weight * log(votes), without its exp and log: they took half the time.
+        belief = votes.pow_(weight).mul_(first)
+        votes = _votes(belief.div_(belief.sum(dim=2, keepdim=True)), target_size, source_size)
+    return torch.add(logits, votes.div_(9).log_(), alpha=weight)
+
+
+def _votes(belief: Tensor, target_size: tuple[int, int], source_size: tuple[int, int]) -> Tensor:
+    """(B, T, S) -> (B, T, S): summed belief of the 3x3 neighbours in the matches that accord with this one, > 0."""
+    near = belief.view(-1, *target_size, *source_size)
+    near = _widened(_widened(near, 3), 4)  # one cell of slack
+    sums = _diagonal_sum(_diagonal_sum(near, 1, 3), 2, 4)  # separable: rows, then columns
+    return sums.view_as(belief).add_(9e-3)
 
 
 def _widened(a: Tensor, dim: int) -> Tensor:
@@ -184,7 +201,7 @@ def smooth_chunks(
         reach: neighbours whose moves differ by more than about this many cells belong to another chunk.
     """
     rows, columns = target.shape[-2:]
-    home = _unmoved(target, source).permute(2, 0, 1)
+    home = _unmoved(target, source)
     scale = position.new_tensor([source.shape[-1] / 2, source.shape[-2] / 2]).view(1, 2, 1, 1)
     start = position.transpose(1, 2).view(-1, 2, rows, columns)
     move = (start - home) * scale  # in cells
@@ -207,15 +224,20 @@ def _neighbours(field: Tensor) -> Tensor:
 
 
 def _linear_fit(near: Tensor, weight: Tensor) -> Tensor:
-    """Value at the centre of the weighted least-squares plane: (B, 2, 25, H, W), (B, 25, H, W) -> (B, 2, H, W)."""
+    """Value at the centre of the weighted least-squares plane: (B, 2, 25, H, W), (B, 25, H, W) -> (B, 2, H, W).
+
+    Of the three normal equations the two for the slopes are eliminated by hand: a solver costs several times more.
+    """
     step = torch.arange(-2.0, 3.0, device=near.device)
-    dy, dx = torch.meshgrid(step, step, indexing="ij")
-    basis = torch.stack([torch.ones_like(dy), dy, dx], dim=-1).view(25, 3)
-    normal = torch.einsum("bnhw,ni,nj->bhwij", weight, basis, basis)
-    right = torch.einsum("bnhw,ni,bcnhw->bhwic", weight, basis, near)
-    ridge = torch.diag(near.new_tensor([1e-6, 0.5, 0.5]))  # few neighbours: fall back to their mean
-    plane: Tensor = torch.linalg.solve(normal + ridge, right)
-    return plane[..., 0, :].permute(0, 3, 1, 2)
+    y, x = (d.reshape(-1) for d in torch.meshgrid(step, step, indexing="ij"))
+    moments = torch.stack([torch.ones_like(x), x, y, x * x, x * y, y * y])
+    all_, sx, sy, xx, xy, yy = (moments @ weight.flatten(2)).unsqueeze(1).unbind(2)  # (B, 1, H W) each
+    r, rx, ry = (moments[:3] @ (near * weight.unsqueeze(1)).flatten(3)).unbind(2)  # (B, 2, H W) each
+    xx, yy = xx + 0.5, yy + 0.5  # a ridge: few neighbours fall back to their mean
+    determinant = xx * yy - xy * xy
+    ax, ay = (yy * sx - xy * sy) / determinant, (xx * sy - xy * sx) / determinant
+    value = (r - ax * rx - ay * ry) / (all_ - ax * sx - ay * sy + 1e-6)
+    return value.view_as(near[:, :, 0])
 
 
 def _class_overlap(position: Tensor, target: Tensor, source: Tensor) -> Tensor:
@@ -243,16 +265,16 @@ def pixel_grid(position: Tensor, target: Tensor, source: Tensor, *, cell: int = 
     """
     batch, _, height, width = target.shape
     ht, wt = height // cell, width // cell
-    cells = position.view(batch, ht, wt, 2).permute(0, 3, 1, 2)
-    offset = cells - _unmoved(target, source, cell).permute(2, 0, 1)  # move of each cell
+    cells = position.transpose(1, 2).reshape(batch, 2, ht, wt)
+    offset = cells - _unmoved(target, source, cell)  # move of each cell
     source_cells = source.shape[-2] // cell, source.shape[-1] // cell
     torn = F.interpolate(_spread(offset, source_cells), size=(height, width), mode="nearest") > 1.0
 
     smooth = F.interpolate(offset, size=(height, width), mode="bilinear")
     chunks = F.unfold(F.pad(offset, (1, 1, 1, 1), mode="replicate"), 3).view(batch, 2 * 9, ht, wt)
     chunks = F.interpolate(chunks, size=(height, width), mode="nearest").view(batch, 2, 9, height, width)
-    base = _unmoved(target, source).permute(2, 0, 1)
-    candidates = torch.cat([smooth.unsqueeze(2), chunks], dim=2) + base.unsqueeze(1)  # (B, 2, 10, H, W)
+    candidates = torch.cat([smooth.unsqueeze(2), chunks], dim=2)  # (B, 2, 10, H, W)
+    candidates += _unmoved(target, source).unsqueeze(1)
 
     wanted = class_number(target)
     found = F.grid_sample(
@@ -260,7 +282,8 @@ def pixel_grid(position: Tensor, target: Tensor, source: Tensor, *, cell: int = 
         candidates.permute(0, 2, 3, 4, 1).reshape(batch, 10 * height, width, 2),
         mode="nearest", align_corners=False,
     ).view(batch, 10, height, width)  # fmt: skip
-    score = 10.0 * (found - wanted).abs().lt(0.5).float() - _distance_to_chunks(height, width, cell, cells.device)
+    score = found.sub_(wanted).abs_().lt_(0.5).mul_(10.0)  # in place: these are the largest arrays of a painting
+    score -= _distance_to_chunks(height, width, cell, cells.device)
     score[:, :1] += torch.where(torn, -5.0, 5.0)  # the interpolation, where nothing is torn
     choice = _argmax(score).view(batch, 1, 1, height, width).expand(-1, 2, -1, -1, -1)
     return candidates.gather(2, choice).squeeze(2).permute(0, 2, 3, 1)
@@ -276,7 +299,7 @@ def _argmax(score: Tensor) -> Tensor:
 
 
 def _unmoved(target: Tensor, source: Tensor, block: int = 1) -> Tensor:
-    """(rows, columns, 2): where each position of the target lies in the source if it is copied without a move.
+    """(2, rows, columns): where each position of the target lies in the source if it is copied without a move.
 
     One pixel stays one pixel. Where the sizes differ, the move of a part is then constant, not a stretch.
 
@@ -285,7 +308,7 @@ def _unmoved(target: Tensor, source: Tensor, block: int = 1) -> Tensor:
     """
     rows, columns = target.shape[-2] // block, target.shape[-1] // block
     scale = target.new_tensor([target.shape[-1] / source.shape[-1], target.shape[-2] / source.shape[-2]])
-    return identity_grid(rows, columns, target.device) * scale
+    return identity_grid(rows, columns, target.device).permute(2, 0, 1).contiguous() * scale.view(2, 1, 1)
 
 
 def class_number(one_hot: Tensor) -> Tensor:
@@ -300,6 +323,7 @@ def _spread(offset: Tensor, size: tuple[int, int]) -> Tensor:
     return (F.max_pool2d(padded, 3, 1) + F.max_pool2d(-padded, 3, 1)).amax(dim=1, keepdim=True)
 
 
+@lru_cache(maxsize=8)
 def _distance_to_chunks(height: int, width: int, cell: int, device: torch.device) -> Tensor:
     """(10, H, W): distance from a pixel to the centre of its 3x3 cells, in cells; 0 for the interpolation."""
     row = (torch.arange(height, device=device) % cell + 0.5) / cell - 0.5

@@ -27,6 +27,13 @@ from lib.nn.layout_encoder import LayoutEncoder
 from lib.nn.sft import SFT, modulate
 
 
+class SourceReading(NamedTuple):
+    """What G reads in the source layout. It does not depend on the target, so an editor reads it once."""
+
+    features: list[Tensor]  # of E_seg, finest first
+    keys: Tensor  # (B, dim + 5 + K, S), what the matcher compares target cells with
+
+
 class Painting(NamedTuple):
     """What one call of the generator gives."""
 
@@ -67,9 +74,15 @@ class AnalogyGenerator(nn.Module):
         nn.init.normal_(self.tail.weight, std=0.02)
         zero_bias(self.tail)
 
+    def read(self, source: Tensor) -> SourceReading:
+        """Read a source layout (B, K, h, w) for `forward`; valid until the weights change."""
+        features = self.encoder_seg(source)
+        return SourceReading(features, self.matcher.keys(features, source))
+
     def forward(
-        self, image: Tensor, source: Tensor, target: Tensor, *, consensus: int = 4, rest: float = 0.0
-    ) -> Painting:
+        self, image: Tensor, source: Tensor, target: Tensor, *, consensus: int = 4, rest: float = 0.0,
+        reading: SourceReading | None = None,
+    ) -> Painting:  # fmt: skip
         """Paint the target layout with the source photo.
 
         Args:
@@ -78,10 +91,11 @@ class AnalogyGenerator(nn.Module):
             target: P_tgt (B, K, H, W) one-hot.
             consensus: iterations of the consensus on matches; fewer are faster.
             rest: nats by which unchanged ground prefers its own place; for edits of the source layout.
+            reading: what `read` gave for ``source``, or for the one layout that all of a batch share.
         """
+        features_source, keys = reading or self.read(source)
         features_target = self.encoder_seg(target)
-        features_source = self.encoder_seg(source)
-        logits = self.matcher(features_target, features_source, target, source)
+        logits = self.matcher.match(self.matcher.queries(features_target, target), keys)
         if self.aligned:
             copy = align(logits, image, source, target, consensus=consensus, rest=rest)
             features_copy = self.encoder_seg(copy.layout)

@@ -8,6 +8,7 @@ such a seam, where they are those of the photo on either side.
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
@@ -36,14 +37,15 @@ def heal_seams(copied: Tensor, image: Tensor, layout: Tensor, grid: Tensor, *, a
     labels = torch.einsum("bkhw,k->bhw", layout, torch.arange(layout.shape[1], device=layout.device).float())[:, None]
     size = grid.new_tensor([image.shape[-1] / 2, image.shape[-2] / 2])
     at = (grid * size).permute(0, 3, 1, 2)  # source position in pixels
+    # Slopes of the photo, towards the next pixel to the right and below.
+    slopes = torch.cat([F.pad(image.diff(dim=-1), (0, 1, 0, 0)), F.pad(image.diff(dim=-2), (0, 0, 0, 1))], dim=1)
+    slopes = F.grid_sample(slopes, grid, mode="nearest", padding_mode="border", align_corners=False)
     divergence = torch.zeros_like(copied)
-    for axis, pad in ((-1, (0, 1, 0, 0)), (-2, (0, 0, 0, 1))):
+    for axis, slope in zip((-1, -2), slopes.chunk(2, dim=1), strict=True):
         step = at.new_tensor([1.0, 0.0] if axis == -1 else [0.0, 1.0]).view(1, 2, 1, 1)
         # abs: in a mirrored chunk the neighbour lies one pixel back, which is no tear.
         torn = (at.diff(dim=axis).abs() - step).abs().amax(dim=1, keepdim=True) > TEAR
         seam = torn & (labels.diff(dim=axis) == 0)
-        slope = F.pad(image.diff(dim=axis), pad)  # of the photo, towards the next pixel
-        slope = F.grid_sample(slope, grid, mode="nearest", padding_mode="border", align_corners=False)
         length = copied.shape[axis] - 1
         sides = (slope.narrow(axis, 0, length) + slope.narrow(axis, 1, length)) / 2
         wanted = torch.where(seam, sides, copied.diff(dim=axis))
@@ -65,6 +67,7 @@ def _solve_poisson(right: Tensor, anchor: float) -> Tensor:
         return rows.T @ spectrum @ columns
 
 
+@lru_cache(maxsize=16)
 def _cosines(side: int, device: torch.device) -> Tensor:
     """(side, side), the orthonormal discrete cosine transform (DCT-II) of a line of pixels."""
     k = torch.arange(side, device=device)

@@ -11,9 +11,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from lib.games.analogist import Analogist, untrained
+from lib.data.augment import identity_grid
+from lib.games.analogist import REST, Analogist, untrained
 from lib.games.analogy import AnalogyConfig
 from lib.labelmaps import LabelError, LabelMap, Palette
+from lib.nn.ground import with_rest
 from lib.training.checkpoint import CheckpointError, load_training, read_card, save_weights
 from lib.training.play import Report
 from lib.training.state import Training
@@ -89,6 +91,28 @@ def test_a_painting_tells_how_it_was_made(trained: Analogist) -> None:
     painting = trained.painting(layout(40, 64))
     assert painting.image.shape == (1, 3, 40, 64) and painting.gate.shape == (1, 1, 40, 64)
     assert len(painting.modulation) == 3 and painting.aligned.layout.shape == (1, 3, 40, 64)
+
+
+def test_an_edit_leaves_the_ground_at_rest_and_training_does_not_know_of_it(
+    trained: Analogist, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """(12.20) belongs to painting: a matcher of three rounds finds places at random, and rest sends the ground home."""
+    bonuses: list[float] = []
+
+    def noted(logits: Tensor, *args: Any, bonus: float) -> Tensor:
+        bonuses.append(bonus)
+        return with_rest(logits, *args, bonus=bonus)
+
+    monkeypatch.setattr("lib.nn.alignment.with_rest", noted)
+    target = layout(ball=(0.4, 0.7))
+    rested, free = (trained.painting(target, **options).aligned.position for options in ({}, {"rest": 0.0}))
+    home = identity_grid(8, 12).reshape(1, -1, 2)
+    astray = [float((position - home).norm(dim=-1).gt(0.2).float().mean()) for position in (rested, free)]
+    assert astray[0] < 0.5 * astray[1]
+    trained.paint(target, refine=False)
+    assert bonuses == [REST, 0.0, REST]
+    train()
+    assert set(bonuses[3:]) == {0.0}
 
 
 def test_the_seed_decides_everything(trained: Analogist) -> None:

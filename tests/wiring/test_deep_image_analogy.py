@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,8 +12,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torchvision import models
 
 from lib.baselines.deep_image_analogy import (
+    PAPER_LAYERS,
     DeepSettings,
     analogy,
     blend,
@@ -27,7 +31,7 @@ from lib.baselines.inputs import PaintError
 from lib.games.photo_features_train import photo_maps
 from lib.losses.patch_match import vote
 from lib.losses.patches import patch_coherence
-from lib.losses.perceptual import FeatureMaps
+from lib.losses.perceptual import FeatureMaps, _vgg19_stem, vgg19_maps
 from lib.nn.photo_features import PhotoFeatures, PhotoFeaturesConfig
 from lib.runtime import seeded
 from tests.scenes import labels, noise, photo
@@ -229,3 +233,29 @@ class _Odd(nn.Module):
 def test_the_shipped_features_are_fine_to_coarse() -> None:
     sizes = [one.shape[-1] for one in photo_maps()(noise(1, 3, 32, 32))]
     assert all(2 * after == before for before, after in pairwise(sizes)) and len(sizes) == len(DeepSettings().sizes)
+
+
+def test_readers_with_vgg_can_take_the_papers_five_layers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The true architecture with weights of nobody: the file is found, five layers are searched, the photo is used."""
+    torch.manual_seed(0)
+    stem = _vgg19_stem(30)
+    for parameter in stem.parameters():
+        torch.nn.init.normal_(parameter, std=(2 / max(parameter[0].numel(), 9)) ** 0.5)
+    folder = tmp_path / "checkpoints"
+    folder.mkdir()
+    file = folder / models.VGG19_Weights.IMAGENET1K_V1.url.split("/")[-1]
+    torch.save({f"features.{key}": value for key, value in stem.state_dict().items()}, file)
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    features = vgg19_maps(PAPER_LAYERS)
+    assert [tuple(maps.shape[1:]) for maps in features(noise(1, 3, 32, 48))] == [
+        (64, 32, 48), (128, 16, 24), (256, 8, 12), (512, 4, 6), (512, 2, 3)
+    ]  # fmt: skip
+    image, layout, target = scene(32, 48)
+    quick = replace(DeepSettings.paper(), iterations=(1, 1, 1, 1, 2), steps=1)
+    picture = paint(image, layout, target, quick, features=features)
+    assert picture.shape == image.shape and picture.isfinite().all()
+    ball = (target == 2).expand(3, -1, -1)
+    # the photo's ball is where the layout asks for one, not the photo's sky
+    right, wrong = image[(layout == 2).expand(3, -1, -1)].view(3, -1), image[ball].view(3, -1)
+    made = picture[ball].view(3, -1).mean(dim=1)
+    assert (made - right.mean(dim=1)).norm() < 0.5 * (made - wrong.mean(dim=1)).norm()

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 
 from lib.data.augment import identity_grid
 from lib.games.analogist import Analogist
-from lib.games.fine_painting import paint_fine, with_detail
+from lib.games.fine_painting import enlarged, paint_fine, with_detail
 from lib.labelmaps import LabelError
 from lib.nn.alignment import copy_along
 from tests.scenes import CPU, layout, noise, photo, tiny
@@ -39,6 +39,16 @@ def test_cells_that_stay_where_they_are_give_the_large_photo_back() -> None:
     home = identity_grid(8, 12, torch.device("cpu")).reshape(1, -1, 2)  # cells of 8 px: those of 4 px at half the size
     copied = copy_along(home, image[None], own.one_hot(), own.one_hot(), cell=8)
     assert torch.allclose(copied.image[0], image, atol=1e-3) and torch.equal(copied.layout, own.one_hot())
+
+
+def test_the_pixels_of_a_cut_pixel_move_as_it_did() -> None:
+    home = identity_grid(4, 6).unsqueeze(0)
+    assert torch.allclose(enlarged(home, 2), identity_grid(8, 12).unsqueeze(0), atol=1e-6)
+    moved = home.clone()
+    moved[0, 1, 2] = home[0, 3, 5]
+    large, fine = enlarged(moved, 2)[0], identity_grid(8, 12)
+    assert torch.allclose(large[2:4, 4:6], fine[6:8, 10:12], atol=1e-6)
+    assert int((large - fine).abs().amax(dim=-1).gt(1e-6).sum()) == 4
 
 
 def test_at_the_size_of_the_model_nothing_changes(trained: Analogist) -> None:
