@@ -57,6 +57,12 @@ export default {
       strip.scrollLeft = strip.scrollWidth;
     };
 
+    let due = 0;
+    const later = () => { // the strip is drawn when the new picture, which somebody waits for, is on the screen
+      clearTimeout(due);
+      due = setTimeout(versions, 100);
+    };
+
     const button = (label, act) => {
       const node = own(Object.assign(document.createElement("button"), { type: "button", textContent: label }));
       node.addEventListener("click", act);
@@ -82,12 +88,13 @@ export default {
       setTimeout(() => URL.revokeObjectURL(link.href), 1000);
     };
     const painted = show(after, "after");
-    const watched = { after: () => { painted(); split(); }, before: show(before, "before"), size, caption: said, busy, versions };
+    const watched = { after: () => { painted(); split(); }, before: show(before, "before"), size, caption: said, busy, versions: later };
     slider.value = 0;
     slider.addEventListener("input", split);
     for (const [name, act] of Object.entries(watched)) { model.on(`change:${name}`, act); act(); }
     model.on("msg:custom", heard);
     return () => {
+      clearTimeout(due);
       for (const [name, act] of Object.entries(watched)) model.off(`change:${name}`, act);
       model.off("msg:custom", heard);
     };
