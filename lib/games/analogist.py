@@ -20,7 +20,7 @@ from lib.games.analogy import Analogy, AnalogyConfig
 from lib.labelmaps import LabelError, LabelMap, Palette
 from lib.losses.refine import follow_matches
 from lib.nn.analogy_generator import AnalogyGenerator, Painting, SourceReading
-from lib.runtime import Runtime, device_name, seeded
+from lib.runtime import Runtime, device_name, keep_freed_memory, seeded
 from lib.training.checkpoint import CheckpointError, load_weights, read_card, save_weights, weights_card
 from lib.training.ema import EMA
 from lib.training.history import History
@@ -54,6 +54,7 @@ class Analogist:
         self.runtime = runtime or Runtime.detect()
         self.history = history or History()
         self._reading: tuple[object, tuple[Tensor, SourceReading]] | None = None
+        keep_freed_memory()  # it will paint again and again
 
     @classmethod
     def train(

@@ -40,7 +40,6 @@ from lib.training.play import Report
 from lib.widgets.desk import Desk, free_label, same_map
 from lib.widgets.layout_editor import LayoutEditor
 from lib.widgets.layout_state import LayoutState
-from lib.widgets.memory import keep_freed_memory
 from lib.widgets.model_folder import ModelFolder
 from lib.widgets.newest import NewestWins
 from lib.widgets.picture_board import PictureBoard
@@ -102,7 +101,6 @@ class Studio(widgets.VBox):  # type: ignore[misc]  # ipywidgets is not typed
         self.side, self.config, self.refine_after, self.folder = side, config, refine_after, ModelFolder(folder)
         self._desks: dict[str, Desk] = {}
         self._stop = threading.Event()
-        keep_freed_memory()
         self._drafts = NewestWins(self._work, self._painted, self._failed)
         self._refined = NewestWins(self._work, self._painted, self._failed, rest=refine_after or 0.0)
         self._saved = NewestWins(self._work, self._save_painted, self._failed)

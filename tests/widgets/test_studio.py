@@ -23,7 +23,6 @@ from lib.labelmaps import LabelError, LabelMap
 from lib.widgets import studio as studio_module
 from lib.widgets import studio_subject
 from lib.widgets.blank_layout import blank_layout
-from lib.widgets.memory import keep_freed_memory
 from lib.widgets.model_folder import FOLDER_VARIABLE, ModelFolder, default_folder
 from lib.widgets.newest import NewestWins
 from lib.widgets.studio import Studio
@@ -77,18 +76,6 @@ def test_a_job_waits_for_rest_and_a_newer_one_waits_anew() -> None:
     worker.submit(5)
     worker.submit(6, at_once=True)
     assert worker.wait(0.1) and results[-1][0] == 6
-
-
-def test_freed_memory_is_kept() -> None:
-    if not keep_freed_memory():
-        pytest.skip("this system's C library cannot be asked to keep what is freed")
-    import resource  # the module exists on Unix only
-
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    for _ in range(20):
-        pieces = [np.ones(500_000) for _ in range(8)]  # 4 MB each, a thousand pages
-        del pieces
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before < 40_000  # of 160 000 that are used
 
 
 # -------------------------------------------------------------------------------------------- the studio

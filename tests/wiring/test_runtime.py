@@ -4,11 +4,21 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 import torch
 
 import lib.runtime as runtime
-from lib.runtime import RunCard, Runtime, choose_device, fast_dtype, memory_format, profile, seeded
+from lib.runtime import (
+    RunCard,
+    Runtime,
+    choose_device,
+    fast_dtype,
+    keep_freed_memory,
+    memory_format,
+    profile,
+    seeded,
+)
 
 
 def pretend(monkeypatch: pytest.MonkeyPatch, *, amx: bool = False, avx512_bf16: bool = False) -> None:
@@ -130,3 +140,15 @@ def test_run_card_outlives_an_error_but_cannot_be_read_too_early() -> None:
     with pytest.raises(KeyboardInterrupt), card:
         raise KeyboardInterrupt
     assert card.as_dict()["seed"] is None
+
+
+def test_freed_memory_is_kept() -> None:
+    if not keep_freed_memory():
+        pytest.skip("this system's C library cannot be asked to keep what is freed")
+    import resource  # the module exists on Unix only
+
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(20):
+        pieces = [np.ones(500_000) for _ in range(8)]  # 4 MB each, a thousand pages
+        del pieces
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before < 40_000  # of 160 000 that are used
