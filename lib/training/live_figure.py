@@ -25,6 +25,7 @@ _MAX_POINTS = 400
 
 # Inches: the width of a plot; above the first row; above, below and left of axes.
 _PLOT, _HEADING, _TITLE, _LABELS, _TICKS = 2.9, 0.35, 0.3, 0.45, 0.58
+_GAP = 0.4  # inches between the plots and the sample, for a wide legend
 
 
 def heading(report: Report) -> str:
@@ -46,20 +47,19 @@ def render(
     by_player = _columns_by_player(report.history)
     entries = max([2, *map(len, by_player.values())])
     rows = [_Row(len(by_player), 1.9, entries)] + ([] if reading is None else [_Row(2, 1.5, 3)])
-    width = _PLOT * max(1, *(row.plots for row in rows))
+    plots = _PLOT * max(1, *(row.plots for row in rows))
     sample = 0.0 if picture is None else min(max(2.9 * picture.shape[1] / picture.shape[0], 1.5), 4.5)
-    figure = Figure(figsize=(max(width + sample, 4.5), _HEADING + sum(row.height for row in rows)), dpi=90)
+    left = plots if picture is None else plots + _GAP
+    figure = Figure(figsize=(max(left + sample, 4.5), _HEADING + sum(row.height for row in rows)), dpi=90)
     figure.suptitle(f"{title}: {heading(report)}", fontsize=11, y=1 - 0.06 / figure.get_figheight(), va="top")
-    axes = _plots(figure, rows, width)
+    axes = _plots(figure, rows, plots)
     for ax, (player, names) in zip(axes, by_player.items(), strict=False):
         _plot_player(ax, report.history, player, names)
-    if by_player:
-        axes[0].set_ylabel("loss, smoothed", fontsize=9)
     if reading is not None:
         _plot_outputs(axes[-2], reading)
         _plot_norms(axes[-1], reading)
     if picture is not None:
-        frame = figure.add_axes((width / (width + sample), 0.02, 0.98 * sample / (width + sample), 0.9))
+        frame = figure.add_axes((left / (left + sample), 0.02, 0.98 * sample / (left + sample), 0.9))
         frame.imshow(picture, interpolation="nearest")
         frame.axis("off")
     return {**_packed(figure, photo=picture is not None), "text/plain": describe(report, reading, picture, title)}
@@ -147,7 +147,7 @@ def _plot_player(ax: Axes, history: History, player: str, names: Sequence[str]) 
         lowest, highest = min(lowest, settled.min()), max(highest, settled.max())
     if lowest > 0 and highest > 30 * lowest:
         _scale_by_decades(ax)
-    _dress(ax, f"player {player}", "round")
+    _dress(ax, f"player {player}: losses, smoothed", "round")
 
 
 def _plot_outputs(ax: Axes, reading: Reading) -> None:
