@@ -60,7 +60,7 @@ def train_concepts(
     schooling = Schooling(config.f_rounds, config.f_lr, seed, budget_s, on_round)
     return school(
         lambda: ConceptEncoder(config.size, width=config.f_width, code=config.code),
-        lambda f, generator: Concepts(f, generator=generator),
+        lambda f, generator: Concepts(f, generator=generator, centre=config.f_centre),
         Shuffled(data, batch=min(config.batch, len(data["digit"])), generator=seeded(seed)), schooling, runtime,
     )  # fmt: skip
 

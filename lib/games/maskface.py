@@ -103,6 +103,11 @@ class MaskFaceConfig:
         return cls(**settings | changes)
 
     @classmethod
+    def larger(cls, **changes: Any) -> MaskFaceConfig:
+        """About forty minutes of a free core, 64 px: `shipped` with one halving more, where a pupil has its pixels."""
+        return cls.shipped(**{"size": 64, "halvings": 3} | changes)
+
+    @classmethod
     def full(cls, **changes: Any) -> MaskFaceConfig:
         """A GPU: StarGAN v2's networks and schedule at 256 px."""
         return cls(**changes)

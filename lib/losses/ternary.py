@@ -21,7 +21,9 @@ from lib.book.equations import equation
 from lib.losses.adversarial import at_least_float32
 from lib.losses.verdicts import verdict
 
-__all__ = ["FROM_SOURCE", "FROM_TARGET", "REAL", "best_ternary", "constancy", "minus_log", "target_identity"]
+__all__ = [
+    "FROM_SOURCE", "FROM_TARGET", "REAL", "best_ternary", "class_spread", "constancy", "minus_log", "target_identity",
+]  # fmt: skip
 
 FROM_SOURCE, FROM_TARGET, REAL = 0, 1, 2
 """Places of D's answers in its logits: D_1, D_2 and D_3 in the paper."""
@@ -67,3 +69,20 @@ def constancy(code: Tensor, again: Tensor, distance: Literal["mse", "cosine"] = 
 def target_identity(painted: Tensor, x: Tensor) -> Tensor:
     """L_TID: mean (x - G(x))² on target pictures; CycleGAN's identity loss has its origin here."""
     return (at_least_float32(painted) - at_least_float32(x)).square().mean()
+
+
+@equation("8.9", tests="tests/equations/test_dtn_equations.py::test_the_spread_about_each_classs_own_mean")
+def class_spread(code: Tensor, answer: Tensor) -> Tensor:
+    """mean (f(x) - m)², m the mean of those codes in the batch that have the same answer.
+
+    A centre loss (Wen et al. 2016) whose centres are read off the batch: pictures of one meaning get one code,
+    however they were drawn. 0 for a batch in which no answer occurs twice.
+
+    Args:
+        code: f(x) (B, D).
+        answer: (B,), integers from 0.
+    """
+    code = at_least_float32(code)
+    member = F.one_hot(answer.long()).to(code)  # (B, K)
+    means = (member.T @ code) / member.sum(dim=0).clamp(min=1)[:, None]
+    return (code - means[answer.long()]).square().mean()

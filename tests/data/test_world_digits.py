@@ -158,6 +158,21 @@ def test_glyph_fields_are_distances_of_centred_digits() -> None:
     assert inked.flatten(2).any(dim=2).all() and (fields[..., 0, :] > 0).all()
 
 
+def test_every_font_has_ten_different_digits() -> None:
+    """A character that a font lacks is drawn as the same empty box for all."""
+    flat = glyph_fields(CPU).flatten(2)
+    apart = torch.cdist(flat, flat) / flat.shape[-1] ** 0.5  # (fonts, 10, 10), root mean square
+    assert (apart + torch.eye(10)).min() > 0.03
+
+
+def test_some_ones_stand_on_a_foot_and_some_do_not() -> None:
+    ink = glyph_fields(CPU)[:, 1] < 0  # (fonts, y, x)
+    side = ink.shape[1]
+    upright = [place for place, font in enumerate(FONTS) if font.file != "cmti10"]  # its 1 is shorter, and leans
+    foot, stem = (ink[upright, round(side * place)].sum(dim=1) for place in (0.80, 0.6))
+    assert (foot < 1.5 * stem).tolist() == [FONTS[place].zero != "0" for place in upright]
+
+
 def test_a_glyph_is_drawn_where_it_is_asked_for() -> None:
     x, y = torch.meshgrid(torch.linspace(-1.4, 1.4, 57), torch.linspace(-1.4, 1.4, 57), indexing="xy")
     font, digit = torch.tensor([1, 0]), torch.tensor([8, 1])

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from lib.games.dtn import DTN, DTNConfig
-from lib.losses.ternary import FROM_SOURCE, FROM_TARGET, REAL, best_ternary, minus_log
+from lib.losses.ternary import FROM_SOURCE, FROM_TARGET, REAL, best_ternary, class_spread, minus_log
 from lib.nn.dtn import DomainTransfer, DomainTransferConfig
 from lib.runtime import seeded
 
@@ -101,3 +101,15 @@ def test_the_least_loss_of_d() -> None:
     divergence = entropy(p.mean(dim=0)) - torch.stack([entropy(row) for row in p]).mean()
     torch.testing.assert_close(loss, 3 * math.log(3) - 3 * divergence)
     assert float(minus_log(torch.zeros(1, 3), REAL)) == pytest.approx(math.log(3))
+
+
+def test_the_spread_about_each_classs_own_mean() -> None:
+    code = torch.tensor([[1.0, 0.0], [3.0, 0.0], [5.0, 7.0], [0.0, 4.0], [0.0, 2.0]], requires_grad=True)
+    answer = torch.tensor([2, 2, 0, 9, 9])  # means (2, 0), (5, 7) and (0, 3)
+    spread = class_spread(code, answer)
+    assert spread.item() == pytest.approx((1 + 1 + 0 + 1 + 1) / 10)
+    (slope,) = torch.autograd.grad(spread, code)
+    wanted = torch.tensor([[-1.0, 0.0], [1.0, 0.0], [0.0, 0.0], [0.0, 1.0], [0.0, -1.0]]) / 5
+    torch.testing.assert_close(slope, wanted)  # to the mean; the mean itself moves with its members
+    alone = class_spread(code, torch.arange(5))
+    assert alone.item() == 0, "nobody shares a class"

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from lib.games import dtn_study
-from lib.games.dtn import ABLATION, OURS, UNSEEN, DTNConfig
+from lib.games.dtn import ABLATION, OURS, PLAIN, UNSEEN, DTNConfig
 from lib.games.dtn_study import BASES, MEASURES, VARIANTS, DTNStudyCommand, main, read_scores, study_dtn
 from lib.games.game import GameError
 from lib.games.study import load_study
@@ -75,8 +75,16 @@ def test_f_is_trained_once_for_all_who_may_see_the_same(monkeypatch: pytest.Monk
         study_dtn(DTNConfig(**TINY), ("no f",), (0,), tiny_reader(), pictures=40, runtime=CPU)
 
 
+def test_the_marks_are_taken_of_what_would_come_out_then(monkeypatch: pytest.MonkeyPatch, adapted: list[bool]) -> None:
+    monkeypatch.setattr(dtn_study, "MARKS", {"first": 0.1, "last": 1.0})
+    config = DTNConfig(**TINY | {"rounds": 3, "ema": 0.5, "lr": 0.05})
+    study = study_dtn(config, ("DTN",), (0,), tiny_reader(), pictures=40, runtime=CPU)
+    values = study.runs[0].values
+    assert values["last"] == values["accuracy"] and 0 <= values["first"] <= 1
+
+
 def test_the_rows_are_those_of_both_tables() -> None:
-    assert set(VARIANTS) == {*ABLATION, *OURS, *UNSEEN} - {"all seen"} and set(BASES.values()) == {"DTN"}
+    assert set(VARIANTS) == {*ABLATION, *OURS, *PLAIN, *UNSEEN} - {"all seen"} and set(BASES.values()) == {"DTN"}
     binary = DTNConfig.quick().variant("two answers")
     assert binary.answers == "binary" and binary.target_route
 

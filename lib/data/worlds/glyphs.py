@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -18,13 +19,29 @@ from scipy.ndimage import distance_transform_edt
 from torch import Tensor
 from torch.nn import functional as F
 
+
+class Font(NamedTuple):
+    """Ten digits in a font file of matplotlib."""
+
+    file: str  # without the ending ``.ttf``
+    zero: str = "0"  # the character of the digit 0; those of 1 to 9 follow it
+
+
+_SANS, _BOLD_SANS = "\U0001d7e2", "\U0001d7ec"  # mathematical digits of Unicode
+
 FONTS = (
-    "DejaVuSans", "DejaVuSans-Bold", "DejaVuSans-Oblique", "DejaVuSans-BoldOblique",
-    "DejaVuSansMono", "DejaVuSansMono-Bold", "DejaVuSerif", "DejaVuSerif-Bold",
-    "DejaVuSerif-Italic", "DejaVuSerif-BoldItalic", "STIXGeneral", "STIXGeneralBol",
-    "STIXGeneralItalic", "STIXGeneralBolIta", "cmr10", "cmb10", "cmss10", "cmtt10", "cmti10",
+    *(
+        Font(file)
+        for file in (
+            "DejaVuSans", "DejaVuSans-Bold", "DejaVuSans-Oblique", "DejaVuSans-BoldOblique",
+            "DejaVuSansMono", "DejaVuSansMono-Bold", "DejaVuSerif", "DejaVuSerif-Bold",
+            "DejaVuSerif-Italic", "DejaVuSerif-BoldItalic", "STIXGeneral", "STIXGeneralBol",
+            "STIXGeneralItalic", "STIXGeneralBolIta", "cmr10", "cmb10", "cmss10", "cmtt10", "cmti10",
+        )
+    ),
+    # The 1 of all those stands on a foot. On walls there are bare ones, too, as in these.
+    Font("STIXGeneral", _SANS), Font("STIXGeneralBol", _BOLD_SANS),
 )  # fmt: skip
-"""Font files of matplotlib, without the ending ``.ttf``."""
 EXTENT = 1.5
 """A field covers [-EXTENT, EXTENT] in units of half the height of a digit."""
 _TEXELS = 96
@@ -46,7 +63,7 @@ def glyph_fields(device: torch.device) -> Tensor:
     """
     if device.type != "cpu":
         return glyph_fields(torch.device("cpu")).to(device)
-    return torch.stack([_font_fields(name) for name in FONTS])
+    return torch.stack([_font_fields(font) for font in FONTS])
 
 
 @cache
@@ -70,12 +87,12 @@ def glyph_distance(font: Tensor, digit: Tensor, x: Tensor, y: Tensor) -> Tensor:
     return F.grid_sample(fields, places, padding_mode="border", align_corners=False)[:, 0]
 
 
-def _font_fields(name: str) -> Tensor:
+def _font_fields(which: Font) -> Tensor:
     """The fields of the ten digits of one font, all at the scale of its tallest."""
-    font = _font(name)
-    boxes = [font.getbbox(str(digit)) for digit in range(10)]
+    font, digits = _font(which.file), [chr(ord(which.zero) + digit) for digit in range(10)]
+    boxes = [font.getbbox(digit) for digit in digits]
     height = max(bottom - top for _, top, _, bottom in boxes)
-    return torch.stack([_field(font, digit, height) for digit in range(10)])
+    return torch.stack([_field(font, digit, height) for digit in digits])
 
 
 def _font(name: str) -> ImageFont.FreeTypeFont:
@@ -89,13 +106,13 @@ def _font(name: str) -> ImageFont.FreeTypeFont:
         raise GlyphError(f"The font {name} is not in matplotlib's folder; install matplotlib again.") from error
 
 
-def _field(font: ImageFont.FreeTypeFont, digit: int, height: float) -> Tensor:
+def _field(font: ImageFont.FreeTypeFont, digit: str, height: float) -> Tensor:
     """One digit, centred, as signed distances on the small grid."""
-    left, top, right, bottom = font.getbbox(str(digit))
+    left, top, right, bottom = font.getbbox(digit)
     side = round(height * EXTENT)
     picture = Image.new("L", (side, side))
     place = ((side - left - right) / 2, (side - top - bottom) / 2)
-    ImageDraw.Draw(picture).text(place, str(digit), fill=255, font=font)
+    ImageDraw.Draw(picture).text(place, digit, fill=255, font=font)
     ink = np.asarray(picture) > 127
     # Pixel centres lie half a pixel from the outline between them.
     outside, inside = distance_transform_edt(~ink) - 0.5, 0.5 - distance_transform_edt(ink)

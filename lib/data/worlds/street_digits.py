@@ -38,7 +38,7 @@ _BRICK, _PLANKS = WALLS.index("brick"), WALLS.index("planks")
 
 
 class StreetDigits(World):
-    """Crops of coloured, cluttered house numbers in 19 fonts.
+    """Crops of coloured, cluttered house numbers in 21 fonts.
 
     Parameters beside the attributes: ``neighbours`` (B, 2), their digits, and ``present`` (B, 2); ``font``; of the
     row ``scale`` (half the digit's height), ``centre`` (B, 2), ``angle``, ``slant``, ``stretch``, ``weight``, ``gap``,
