@@ -137,12 +137,12 @@ class DTNConfig:
         trained = changes.get("encoder", "portraits") == "portraits"
         settings: dict[str, Any] = {
             "task": "emoji", "encoder": "portraits", "size": 64, "code": 48 if trained else 128, "const": 100.0,
-            "tid": 1.0, "tv": 0.05, "g_width": 64, "d_width": 128, "mirror": True, "lr": 5e-4, "f_rounds": 600,
+            "tid": 1.0, "tv": 0.05, "g_width": 64, "d_width": 128, "mirror": True, "lr": 5e-4, "f_rounds": 1500,
         }  # fmt: skip
         # In a small f's features, alpha = 100 paints noise that pleases f alone.
-        small = {"g_width": 16, "g_widest": 96, "doubling": "resize", "d_width": 12, "d_widest": 96, "pool": 2048,
-                 "batch": 16, "rounds": 1000, "lr": 3e-3, "const": 3.0, "tid": 60.0, "tv": 6.0, "gang": 0.1,
-                 "ema": 0.99, "f_pool": 3072}  # fmt: skip
+        small = {"g_width": 32, "g_widest": 96, "doubling": "resize", "d_width": 12, "d_widest": 96, "d_norm": False,
+                 "pool": 2048, "batch": 16, "rounds": 3000, "lr": 3e-3, "const": 3.0, "tid": 60.0, "tv": 6.0,
+                 "gang": 0.05, "ema": 0.999, "f_pool": 6000}  # fmt: skip
         return cls(**settings | (small if quick else {}) | changes)
 
     @classmethod

@@ -93,19 +93,14 @@ class MaskFaceConfig:
 
     @classmethod
     def shipped(cls, **changes: Any) -> MaskFaceConfig:
-        """About ten minutes of a free core, 32 px: narrow, on flat colours; S follows the styles of true faces."""
+        """Ten to thirty minutes of a free core, 32 px: narrow, on flat colours; S follows the styles of true faces."""
         settings: dict[str, Any] = {
             "size": 32, "width": 16, "widest": 64, "halvings": 2, "middle": 1, "skips": True, "flat": True,
             "smooth": True, "hearing": 0.5, "style": 16, "mapping": 64, "judge_width": 16, "r1": 2.0, "every": 4,
             "diversity": 0.2, "rebuild": 10.0, "rebuild_until": 1.0, "follow": 1.0, "always": dict(BARE_HEADS),
-            "pool": 4000, "batch": 8, "rounds": 1500, "lr": 2e-3, "d_rate": 0.5, "s_lr": 0.5, "ema": 0.995,
+            "pool": 8000, "batch": 8, "rounds": 5000, "lr": 2e-3, "d_rate": 0.5, "s_lr": 0.5, "ema": 0.999,
         }  # fmt: skip
         return cls(**settings | changes)
-
-    @classmethod
-    def larger(cls, **changes: Any) -> MaskFaceConfig:
-        """About forty minutes of a free core, 64 px: `shipped` with one halving more, where a pupil has its pixels."""
-        return cls.shipped(**{"size": 64, "halvings": 3} | changes)
 
     @classmethod
     def full(cls, **changes: Any) -> MaskFaceConfig:

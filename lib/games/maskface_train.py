@@ -99,24 +99,21 @@ class MaskFaceCommand(TranslatorCommand):
 
     terms: Literal["adv", "adv+recon", "adv+div", "all"] = "all"
     """which terms G has: the adversarial one, the reconstruction of the style, diversity"""
-    large: bool = False
-    """64 px in place of 32; --profile full has a size of its own"""
     celebamask: Path | None = None
     """folder with CelebAMask-HQ to learn from, instead of the face world; measured on the world all the same"""
 
     def config(self) -> MaskFaceConfig:
         """The settings of the training."""
-        small = MaskFaceConfig.larger if self.large else MaskFaceConfig.shipped
-        chosen = (MaskFaceConfig.full if self.full else small)()
+        chosen = (MaskFaceConfig.full if self.full else MaskFaceConfig.shipped)()
         return replace(chosen, rounds=self.rounds or chosen.rounds, **TERMS[self.terms])
 
 
 def main(config: MaskFaceCommand) -> int:
-    """Run the command; the weights are called maskface_faces or _large, or maskface_photos with CelebAMask-HQ."""
+    """Run the command; the weights are called maskface_faces, or maskface_photos with CelebAMask-HQ."""
     chosen, runtime = config.config(), Runtime.detect(config.device)
     chosen.check()
     judges = Judges(load_parser("faces"), load_reader("faces"))  # before the training, where a missing one is news
-    name = ("maskface_large" if config.large else "maskface_faces") if config.celebamask is None else "maskface_photos"
+    name = "maskface_faces" if config.celebamask is None else "maskface_photos"
     stream = None if config.celebamask is None else photo_stream(
         config.celebamask, chosen, seed=config.seed, device=runtime.device)  # fmt: skip
     with RunCard(name, seed=config.seed, device=runtime.device, dtype=runtime.dtype) as card:

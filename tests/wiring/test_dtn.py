@@ -25,6 +25,7 @@ from lib.games.dtn import (
     UNSEEN,
     Concepts,
     DTNConfig,
+    _fatter_or_finer,
     build_dtn,
 )
 from lib.games.dtn_train import (
@@ -208,6 +209,29 @@ def test_concepts_learn_in_both_polarities() -> None:
     data = {"image": image.repeat(8, 1, 1, 1), "digit": torch.tensor([0, 1]).repeat(8)}
     play(game, Repeat(data), 30, optimisers=OptimConfig(lr=1e-2))
     assert concept_accuracy(f.eval(), torch.cat([image, -image]), torch.tensor([0, 1, 0, 1])) == 1
+
+
+def test_f_pays_for_the_spread_of_its_codes() -> None:
+    torch.manual_seed(0)
+    f = ConceptEncoder(16, width=4, code=6)
+    data = {"image": torch.rand(12, 3, 16, 16, generator=seeded(0)) * 2 - 1, "digit": torch.arange(12) % 3}
+    prices = {}
+    for centre in (1.0, 3.0):
+        rows = assert_alive(Concepts(f, generator=seeded(0), centre=centre), data, ["f/names", "f/spread"])
+        prices[centre] = {row.name: row.value for row in rows}["f/spread"]
+    assert prices[3.0] == pytest.approx(3 * prices[1.0], rel=1e-4) and prices[1.0] > 0
+
+
+def test_strokes_are_drawn_fatter_and_finer() -> None:
+    image = torch.full((300, 1, 16, 16), -1.0)
+    image[..., 2:14, 6:10] = 1  # a stem, 4 px wide
+    drawn = _fatter_or_finer(image, seeded(0), share=1.0)
+    ink = ((drawn + 1) / 2).sum(dim=(1, 2, 3)) / (12 * 4)
+    assert 2 * 10 / 48 < ink.min() < 0.6 and 1.5 < ink.max() < 14 * 6 / 48, "between one pixel less and one more"
+    assert 0.4 < (ink > 1).float().mean() < 0.6
+    assert torch.equal(_fatter_or_finer(image, seeded(0), share=0.0), image)
+    some = _fatter_or_finer(image, seeded(0)) != image
+    assert 0.5 < some.flatten(1).any(dim=1).float().mean() < 0.7
 
 
 @pytest.mark.parametrize(
