@@ -89,7 +89,7 @@ class MaskFaceConfig:
     @classmethod
     def quick(cls, **changes: Any) -> MaskFaceConfig:
         """About a minute on two cores, 32 px: what the chapter trains before your eyes."""
-        return cls.shipped(**{"pool": 1200, "rounds": 160, "ema": 0.97} | changes)
+        return cls.shipped(**{"pool": 1200, "rounds": 250, "ema": 0.97} | changes)
 
     @classmethod
     def shipped(cls, **changes: Any) -> MaskFaceConfig:
