@@ -50,7 +50,8 @@ def test_a_kept_reading_paints_the_same_picture(painter: Analogist, readings: li
     plain = painter.generator(painter.image[None], painter.layout.one_hot(), TARGET.one_hot(), rest=6.0).image
     torch.testing.assert_close(again, plain, atol=1e-5, rtol=0)
     pictures = painter.paint_all([TARGET, layout(), TARGET], refine=False)  # one reading serves a batch
-    torch.testing.assert_close(pictures[2], first[0].clamp(-1, 1), atol=1e-5, rtol=0)
+    # Kernels for three pictures round otherwise than those for one; another reading would differ by hundredths.
+    torch.testing.assert_close(pictures[2], first[0].clamp(-1, 1), atol=1e-4, rtol=0)
     assert readings == [1, 1]  # the second is that of `plain`
 
 
