@@ -80,9 +80,9 @@ def class_spread(code: Tensor, answer: Tensor) -> Tensor:
 
     Args:
         code: f(x) (B, D).
-        answer: (B,), integers from 0.
+        answer: (B,), integers.
     """
     code = at_least_float32(code)
-    member = F.one_hot(answer.long()).to(code)  # (B, K)
-    means = (member.T @ code) / member.sum(dim=0).clamp(min=1)[:, None]
-    return (code - means[answer.long()]).square().mean()
+    same = (answer[:, None] == answer).to(code)  # (B, B)
+    mean = (same @ code) / same.sum(dim=1, keepdim=True)
+    return (code - mean).square().mean()

@@ -39,7 +39,7 @@ FONTS = (
             "STIXGeneralItalic", "STIXGeneralBolIta", "cmr10", "cmb10", "cmss10", "cmtt10", "cmti10",
         )
     ),
-    # The 1 of all those stands on a foot. On walls there are bare ones, too, as in these.
+    # The 1 of nearly all those stands on a foot. On walls there are bare ones, too, as in these.
     Font("STIXGeneral", _SANS), Font("STIXGeneralBol", _BOLD_SANS),
 )  # fmt: skip
 EXTENT = 1.5
