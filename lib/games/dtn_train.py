@@ -233,7 +233,7 @@ class DTNCommand(TranslatorCommand):
     task: Literal["digits", "emoji"] = "digits"
     """street numbers -> handwriting, or portraits -> emoji"""
     variant: str = "DTN"
-    """a name in lib.games.dtn.ABLATION or UNSEEN"""
+    """a name in lib.games.dtn.ABLATION, OURS, PLAIN or UNSEEN"""
     encoder: Literal["portraits", "reader"] = "portraits"
     """emoji only: f learns to look past the manner of painting, or is the trunk of the reader of faces as it is"""
 
